@@ -13,46 +13,46 @@ pub(crate) fn is_wanted() -> bool {
 
 /// Compares a file with what was found, or writes that there.
 #[track_caller]
-pub(crate) fn compare(file: &Path, found: &str) {
+pub(crate) fn compare(file: &Path, actual: &str) {
     let place = file.display();
     if is_wanted() {
         let folder = file.parent().map(std::fs::create_dir_all);
         let created = folder.unwrap_or(Ok(()));
         created.unwrap_or_else(|error| panic!("{place}: {error}"));
-        std::fs::write(file, found).unwrap_or_else(|error| panic!("{place}: {error}"));
+        std::fs::write(file, actual).unwrap_or_else(|error| panic!("{place}: {error}"));
         return;
     }
     let expected = std::fs::read_to_string(file).unwrap_or_default();
-    if expected == found {
+    if expected == actual {
         return;
     }
-    let lines = expected.lines().zip(found.lines());
-    let same = lines.take_while(|(expected, found)| expected == found);
+    let lines = expected.lines().zip(actual.lines());
+    let same = lines.take_while(|(expected, actual)| expected == actual);
     let same = same.count();
     let line = |text: &str| text.lines().nth(same).unwrap_or("the end").to_owned();
     panic!(
-        "{place}:{} is out of date; `just bless` rewrites it\nexpected: {}\n   found: {}\nfound as a whole:\n{found}",
+        "{place}:{} is out of date; `just bless` rewrites it\nexpected: {}\n   found: {}\nfound as a whole:\n{actual}",
         same + 1,
         line(&expected),
-        line(found),
+        line(actual),
     );
 }
 
 /// Compares all files of a folder with what was found, by name; a file that was not found is out of date, too.
 #[track_caller]
-pub(crate) fn compare_folder(folder: &Path, found: &BTreeMap<String, String>) {
+pub(crate) fn compare_folder(folder: &Path, texts: &BTreeMap<String, String>) {
     if is_wanted() {
         let place = folder.display();
         std::fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{place}: {error}"));
     }
-    for (name, text) in found {
+    for (name, text) in texts {
         compare(&folder.join(name), text);
     }
     let entries = std::fs::read_dir(folder).expect("a folder of expected files");
     for entry in entries {
         let file = entry.expect("an entry").path();
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        if found.contains_key(&*name) {
+        if texts.contains_key(&*name) {
             continue;
         }
         let place = file.display();
@@ -78,14 +78,14 @@ pub(crate) fn anchor(title: &str) -> String {
 /// The `.kon` files of a folder whose names begin so, sorted.
 pub(crate) fn fixtures(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder of fixtures");
-    let mut found: Vec<PathBuf> = entries
+    let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with(prefix) && name.ends_with(".kon")
         })
         .collect();
-    found.sort();
-    assert!(!found.is_empty(), "{}", folder.display());
-    found
+    files.sort();
+    assert!(!files.is_empty(), "{}", folder.display());
+    files
 }

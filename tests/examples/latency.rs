@@ -95,7 +95,7 @@ async fn arrivals(cluster: &Cluster, namespace: &str) -> Vec<Duration> {
 }
 
 fn starts() -> Vec<Duration> {
-    let one = |_| {
+    let start = |_| {
         let begun = Instant::now();
         Command::new(koncli())
             .arg("version")
@@ -103,7 +103,7 @@ fn starts() -> Vec<Duration> {
             .expect("koncli starts");
         begun.elapsed()
     };
-    (0..ROUNDS).map(one).collect()
+    (0..ROUNDS).map(start).collect()
 }
 
 async fn jobs(cluster: &Cluster, namespace: &str) -> Vec<Duration> {
@@ -121,7 +121,7 @@ async fn jobs(cluster: &Cluster, namespace: &str) -> Vec<Duration> {
     // When each Job was first seen complete, and first seen not suspended, in one watch.
     let seen: Arc<Mutex<BTreeMap<String, [Option<Instant>; 2]>>> = Arc::default();
     let jobs: Api<Job> = Api::namespaced(cluster.client.clone(), namespace);
-    let found = Arc::clone(&seen);
+    let all_times = Arc::clone(&seen);
     let watching = tokio::spawn(async move {
         let mut events = jobs
             .watch(&WatchParams::default(), "0")
@@ -132,8 +132,8 @@ async fn jobs(cluster: &Cluster, namespace: &str) -> Vec<Duration> {
             let (WatchEvent::Added(job) | WatchEvent::Modified(job)) = event else {
                 continue;
             };
-            let mut found = found.lock().expect("nobody panicked");
-            let times = found.entry(job.name_any()).or_default();
+            let mut all_times = all_times.lock().expect("nobody panicked");
+            let times = all_times.entry(job.name_any()).or_default();
             if job_ended(&job) == Some(true) {
                 times[0].get_or_insert_with(Instant::now);
             }

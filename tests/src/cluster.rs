@@ -326,8 +326,8 @@ impl Cluster {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let agent = text(&event["userAgent"]);
             let caller = agent.split('/').next().unwrap_or_default().to_owned();
-            let asked = (caller, text(&event["verb"]), resource(&event["objectRef"]));
-            *requests.entry(asked).or_insert(0) += 1;
+            let request = (caller, text(&event["verb"]), resource(&event["objectRef"]));
+            *requests.entry(request).or_insert(0) += 1;
         }
         requests
     }

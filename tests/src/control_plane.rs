@@ -317,14 +317,14 @@ impl Component {
     /// Starts a program of a folder; what it logs goes to a file of its name in the other.
     pub(crate) fn new(binaries: &Path, folder: &Path, name: &str, arguments: Vec<String>) -> Self {
         let log = folder.join(format!("{name}.log"));
-        let mut one = Self {
+        let mut component = Self {
             program: binaries.join(name),
             arguments,
             log,
             child: None,
         };
-        one.start();
-        one
+        component.start();
+        component
     }
 
     pub(crate) fn start(&mut self) {

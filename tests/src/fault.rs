@@ -113,7 +113,7 @@ impl Faults {
     /// Waits until so many of a request have arrived; of a watch, until its answer has begun.
     pub async fn arrived(&self, request: &str, times: usize) {
         let enough = |state: &State| {
-            let same = state.requests.iter().filter(|one| *one == request);
+            let same = state.requests.iter().filter(|other| *other == request);
             same.count() >= times
         };
         let _ = self.0.subscribe().wait_for(enough).await;
@@ -126,23 +126,23 @@ impl Faults {
 
     /// The fault of a request, which is used up by it. A watch has the version that it begins at.
     fn take(&self, request: &str, from: Option<u64>) -> Option<(String, How)> {
-        let mut found = None;
+        let mut taken = None;
         self.0.send_modify(|state| {
-            let concerns = |one: &&mut Fault| {
-                let is_forgotten = match one.how {
+            let concerns = |fault: &&mut Fault| {
+                let is_forgotten = match fault.how {
                     How::Compacted(oldest) => from.is_some_and(|from| from < oldest),
                     _ => true,
                 };
-                is_forgotten && (one.request == request || one.request == "*")
+                is_forgotten && (fault.request == request || fault.request == "*")
             };
             let fault = state.faults.iter_mut().find(concerns);
             if let Some(fault) = fault {
                 fault.times = fault.times.map(|times| times - 1);
-                found = Some((fault.name.clone(), fault.how));
+                taken = Some((fault.name.clone(), fault.how));
             }
-            state.faults.retain(|one| one.times != Some(0));
+            state.faults.retain(|fault| fault.times != Some(0));
         });
-        found
+        taken
     }
 
     async fn answer(&self, to: &Client, request: Request<Body>) -> Result<Answer, BoxError> {

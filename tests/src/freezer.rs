@@ -78,14 +78,14 @@ impl Freezer {
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
         let mut config = config.expect("a configuration");
         let port = config.cluster_url.port_u16().expect("a port");
-        let one = Self::start(SocketAddr::from(([127, 0, 0, 1], port))).await;
+        let freezer = Self::start(SocketAddr::from(([127, 0, 0, 1], port))).await;
         let scheme = config.cluster_url.scheme_str().unwrap_or("http");
-        let url = format!("{scheme}://{}", one.address);
+        let url = format!("{scheme}://{}", freezer.address);
         // The embedded API server refuses requests that are meant for another host.
         let host = HeaderValue::from_str(&format!("127.0.0.1:{port}")).expect("a host");
         config.headers.push((HOST, host));
         config.cluster_url = url.parse().expect("a URL");
-        (one, config)
+        (freezer, config)
     }
 
     /// Writes a kubeconfig of no TLS that leads here.

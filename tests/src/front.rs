@@ -38,15 +38,15 @@ impl Front {
         port.set_reuseaddr(true).expect("a socket");
         port.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
         let address = port.local_addr().expect("an address");
-        let mut one = Self {
+        let mut front = Self {
             faults: Faults::default(),
             to: to.clone(),
             address,
             _port: port,
             serving: None,
         };
-        one.serve(listen(address));
-        one
+        front.serve(listen(address));
+        front
     }
 
     fn serve(&mut self, listener: TcpListener) {

@@ -83,13 +83,13 @@ pub fn play(
     Kubelet(tokio::spawn(async move {
         let events = watcher::watcher(pods.clone(), watcher::Config::default()).default_backoff();
         let mut events = std::pin::pin!(events);
-        let mut known = BTreeSet::new();
+        let mut uids = BTreeSet::new();
         while let Some(event) = events.next().await {
             let Ok(Event::Apply(pod) | Event::InitApply(pod)) = event else {
                 continue;
             };
             let uid = pod.metadata.uid.clone().unwrap_or_default();
-            if pod.metadata.deletion_timestamp.is_none() && known.insert(uid) {
+            if pod.metadata.deletion_timestamp.is_none() && uids.insert(uid) {
                 let (pods, script) = (pods.clone(), script(&pod));
                 tokio::spawn(async move { live(&pods, &pod, script).await });
             }

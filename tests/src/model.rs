@@ -221,7 +221,8 @@ impl Protocol {
             ]
         });
         let operators = (0..OPERATORS).flat_map(|operator| {
-            let passes = (0..self.size.claimants).map(move |one| Action::TimePasses(operator, one));
+            let passes = (0..self.size.claimants)
+                .map(move |claimant| Action::TimePasses(operator, claimant));
             let others = [
                 Action::SeeClaims(operator),
                 Action::SeeSemaphore(operator),
@@ -241,23 +242,23 @@ impl Protocol {
         }
         let mut next = state.clone();
         let possible = match action {
-            Action::Ask(one) => ask(&mut next, one),
-            Action::Work(one) => self.work(&mut next, one),
-            Action::Stop(one) => stop(&mut next, one),
-            Action::Renew(one) => renew(&mut next, one),
-            Action::Leave(one) => leave(&mut next, one),
-            Action::SeeClaims(one) => {
-                next.operators[one].claims = state.claims;
+            Action::Ask(claimant) => ask(&mut next, claimant),
+            Action::Work(claimant) => self.work(&mut next, claimant),
+            Action::Stop(claimant) => stop(&mut next, claimant),
+            Action::Renew(claimant) => renew(&mut next, claimant),
+            Action::Leave(claimant) => leave(&mut next, claimant),
+            Action::SeeClaims(operator) => {
+                next.operators[operator].claims = state.claims;
                 true
             }
-            Action::SeeSemaphore(one) => {
-                next.operators[one].semaphore = state.semaphore.clone();
+            Action::SeeSemaphore(operator) => {
+                next.operators[operator].semaphore = state.semaphore.clone();
                 true
             }
-            Action::TimePasses(operator, one) => time_passes(&mut next, operator, one),
-            Action::Decide(one) => self.decide(&mut next, one),
-            Action::Write(one) => self.write(&mut next, one),
-            Action::Crash(one) => crash(&mut next, one),
+            Action::TimePasses(operator, claimant) => time_passes(&mut next, operator, claimant),
+            Action::Decide(operator) => self.decide(&mut next, operator),
+            Action::Write(operator) => self.write(&mut next, operator),
+            Action::Crash(operator) => crash(&mut next, operator),
         };
         next.operators.sort();
         (possible && next != *state).then_some(next)
@@ -266,31 +267,35 @@ impl Protocol {
     /// Rules out most of what can't be, at little cost.
     fn could_be(&self, state: &State, action: Action) -> bool {
         match action {
-            Action::Ask(one) => state.claimants[one] == Claimant::New,
-            Action::Work(one) => state.claimants[one] == Claimant::Waiting,
-            Action::Renew(one) | Action::TimePasses(_, one) => {
-                one < self.size.late && state.claimants[one] == Claimant::Silent
+            Action::Ask(claimant) => state.claimants[claimant] == Claimant::New,
+            Action::Work(claimant) => state.claimants[claimant] == Claimant::Waiting,
+            Action::Renew(claimant) | Action::TimePasses(_, claimant) => {
+                claimant < self.size.late && state.claimants[claimant] == Claimant::Silent
             }
             Action::Stop(_) | Action::Leave(_) => true,
-            Action::SeeClaims(one) => state.operators[one].claims != state.claims,
-            Action::SeeSemaphore(one) => state.operators[one].semaphore != state.semaphore,
-            Action::Decide(one) => state.operators[one].pending.is_empty(),
-            Action::Write(one) | Action::Crash(one) => !state.operators[one].pending.is_empty(),
+            Action::SeeClaims(operator) => state.operators[operator].claims != state.claims,
+            Action::SeeSemaphore(operator) => {
+                state.operators[operator].semaphore != state.semaphore
+            }
+            Action::Decide(operator) => state.operators[operator].pending.is_empty(),
+            Action::Write(operator) | Action::Crash(operator) => {
+                !state.operators[operator].pending.is_empty()
+            }
         }
     }
 
-    fn work(&self, state: &mut State, one: usize) -> bool {
-        let phase = state.claims[one].map(|claim| claim.phase);
+    fn work(&self, state: &mut State, claimant: usize) -> bool {
+        let phase = state.claims[claimant].map(|claim| claim.phase);
         let granted = phase == Some(Phase::Granted) || self.flaw == Flaw::WorksWithoutTheGrant;
-        let begins = state.claimants[one] == Claimant::Waiting && granted;
+        let begins = state.claimants[claimant] == Claimant::Waiting && granted;
         if begins {
-            state.claimants[one] = Claimant::Working;
+            state.claimants[claimant] = Claimant::Working;
         }
         begins
     }
 
-    fn decide(&self, state: &mut State, one: usize) -> bool {
-        let operator = &state.operators[one];
+    fn decide(&self, state: &mut State, index: usize) -> bool {
+        let operator = &state.operators[index];
         let seen = |claimant: usize| {
             let renewals = operator.claims[claimant].map(|claim| claim.renewals);
             renewals.is_some() && renewals == operator.overdue[claimant]
@@ -303,7 +308,7 @@ impl Protocol {
         };
         let mut decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pending = match decided.get(&question) {
-            Some(known) => known.clone(),
+            Some(pending) => pending.clone(),
             None => {
                 let answer = answer(&question, self.size.permits);
                 decided.insert(question, answer.clone());
@@ -321,14 +326,14 @@ impl Protocol {
                 )
             });
         }
-        state.operators[one].pending = pending;
+        state.operators[index].pending = pending;
         true
     }
 
     /// Makes the next write. A claimant that was not notified is notified another time; without the ledger
     /// written, nothing that follows from it is.
-    fn write(&self, state: &mut State, one: usize) -> bool {
-        match state.operators[one].pending.remove(0) {
+    fn write(&self, state: &mut State, operator: usize) -> bool {
+        match state.operators[operator].pending.remove(0) {
             Pending::Notify {
                 claim,
                 version,
@@ -348,7 +353,7 @@ impl Protocol {
                     state.semaphore.holders = Some(holders);
                     state.semaphore.version += 1;
                 } else {
-                    state.operators[one].pending.clear();
+                    state.operators[operator].pending.clear();
                 }
             }
         }
@@ -359,7 +364,7 @@ impl Protocol {
 impl State {
     /// How many work.
     pub fn working(&self) -> usize {
-        let works = |one: &&Claimant| **one == Claimant::Working;
+        let works = |claimant: &&Claimant| **claimant == Claimant::Working;
         self.claimants.iter().filter(works).count()
     }
 
@@ -372,22 +377,28 @@ impl State {
     pub fn every_worker_is_in_the_ledger(&self) -> bool {
         let holders = self.semaphore.holders.as_deref().unwrap_or_default();
         let mut claimants = self.claimants.iter().zip(0..);
-        claimants.all(|(one, index)| *one != Claimant::Working || holders.contains(&index))
+        claimants
+            .all(|(claimant, index)| *claimant != Claimant::Working || holders.contains(&index))
     }
 
     /// Whether everybody is done, and the ledger empty.
     pub fn is_over(&self) -> bool {
-        self.claimants.iter().all(|one| *one == Claimant::Done) && self.held() == 0
+        self.claimants
+            .iter()
+            .all(|claimant| *claimant == Claimant::Done)
+            && self.held() == 0
     }
 }
 
 /// They ask in their order, which is that of the queue.
-fn ask(state: &mut State, one: usize) -> bool {
-    let before = one.checked_sub(1).map(|before| state.claimants[before]);
-    let asks = state.claimants[one] == Claimant::New && before != Some(Claimant::New);
+fn ask(state: &mut State, claimant: usize) -> bool {
+    let before = claimant
+        .checked_sub(1)
+        .map(|before| state.claimants[before]);
+    let asks = state.claimants[claimant] == Claimant::New && before != Some(Claimant::New);
     if asks {
-        state.claimants[one] = Claimant::Waiting;
-        state.claims[one] = Some(StoredClaim {
+        state.claimants[claimant] = Claimant::Waiting;
+        state.claims[claimant] = Some(StoredClaim {
             phase: Phase::Queued,
             version: 1,
             renewals: 0,
@@ -398,22 +409,22 @@ fn ask(state: &mut State, one: usize) -> bool {
 
 /// Also one that was granted and slept through it: it counts from when it asked, and renews before
 /// it begins.
-fn stop(state: &mut State, one: usize) -> bool {
-    let granted = state.claims[one].is_some_and(|claim| claim.phase == Phase::Granted);
-    let stops = match state.claimants[one] {
+fn stop(state: &mut State, claimant: usize) -> bool {
+    let granted = state.claims[claimant].is_some_and(|claim| claim.phase == Phase::Granted);
+    let stops = match state.claimants[claimant] {
         Claimant::Working => true,
         Claimant::Waiting => granted,
         Claimant::New | Claimant::Silent | Claimant::Done => false,
     };
     if stops {
-        state.claimants[one] = Claimant::Silent;
+        state.claimants[claimant] = Claimant::Silent;
     }
     stops
 }
 
 /// One renewal may come late; the answer is read, and with it the phase.
-fn renew(state: &mut State, one: usize) -> bool {
-    let Some(claim) = &mut state.claims[one] else {
+fn renew(state: &mut State, claimant: usize) -> bool {
+    let Some(claim) = &mut state.claims[claimant] else {
         return false;
     };
     let renews = claim.renewals == 0;
@@ -421,36 +432,37 @@ fn renew(state: &mut State, one: usize) -> bool {
         claim.renewals = 1;
         claim.version += 1;
         if claim.phase == Phase::Granted {
-            state.claimants[one] = Claimant::Working;
+            state.claimants[claimant] = Claimant::Working;
         }
     }
     renews
 }
 
 /// It leaves after its work, or because it was notified that it has lost the grant.
-fn leave(state: &mut State, one: usize) -> bool {
-    let expired = state.claims[one].is_some_and(|claim| claim.phase == Phase::Expired);
-    let leaves = match state.claimants[one] {
+fn leave(state: &mut State, claimant: usize) -> bool {
+    let expired = state.claims[claimant].is_some_and(|claim| claim.phase == Phase::Expired);
+    let leaves = match state.claimants[claimant] {
         Claimant::Silent => true,
         Claimant::Waiting => expired,
         Claimant::New | Claimant::Working | Claimant::Done => false,
     };
     if leaves {
-        state.claims[one] = None;
-        state.claimants[one] = Claimant::Done;
+        state.claims[claimant] = None;
+        state.claimants[claimant] = Claimant::Done;
     }
     leaves
 }
 
 /// A holder stops at 4/5 of the TTL without a renewal, so while it works no TTL passes on the
 /// operators' clocks.
-fn time_passes(state: &mut State, operator: usize, one: usize) -> bool {
+fn time_passes(state: &mut State, operator: usize, claimant: usize) -> bool {
     let operator = &mut state.operators[operator];
-    let Some(claim) = operator.claims[one].filter(|claim| claim.phase == Phase::Granted) else {
+    let Some(claim) = operator.claims[claimant].filter(|claim| claim.phase == Phase::Granted)
+    else {
         return false;
     };
-    if state.claims[one].is_some_and(|stored| stored.renewals == claim.renewals) {
-        operator.overdue[one] = Some(claim.renewals);
+    if state.claims[claimant].is_some_and(|stored| stored.renewals == claim.renewals) {
+        operator.overdue[claimant] = Some(claim.renewals);
         return true;
     }
     false
@@ -458,8 +470,8 @@ fn time_passes(state: &mut State, operator: usize, one: usize) -> bool {
 
 /// Between two writes, or before the first: the rest is never written. That its successor sees what
 /// is current is for the watches; it may also see less, as one whose first list is old.
-fn crash(state: &mut State, one: usize) -> bool {
-    state.operators[one].pending.clear();
+fn crash(state: &mut State, operator: usize) -> bool {
+    state.operators[operator].pending.clear();
     true
 }
 
@@ -478,13 +490,13 @@ fn answer(question: &Question, permits: usize) -> Vec<Pending> {
         let needs = match ledger::decide_semaphore(&semaphore, &facts, NOW) {
             Err(needs) => needs,
             Ok(decision) => {
-                let known = question.semaphore.holders.as_ref();
+                let old_holders = question.semaphore.holders.as_ref();
                 let status = decision.status.map(|status| {
                     let holders = status.holders.iter();
                     holders.map(|held| number(&held.name)).collect::<Vec<u8>>()
                 });
                 // All else in a status follows from its holders.
-                let status = status.filter(|holders| known != Some(holders));
+                let status = status.filter(|holders| old_holders != Some(holders));
                 let ledger = status.map(|holders| Pending::Ledger {
                     version: question.semaphore.version,
                     holders,

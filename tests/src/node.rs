@@ -41,14 +41,17 @@ pub fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("a node needs root".to_owned());
     }
-    let found = |program: &str| {
+    let exists = |program: &str| {
         let there = |root: &str| Path::new(&format!("{root}{program}")).exists();
         there("")
             || program
                 .strip_prefix("/usr")
                 .is_some_and(|rest| Path::new(rest).exists())
     };
-    let missing: Vec<&str> = PROGRAMS.into_iter().filter(|one| !found(one)).collect();
+    let missing: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|program| !exists(program))
+        .collect();
     (!missing.is_empty()).then(|| {
         format!(
             "{} not installed: apt-get install containerd runc containernetworking-plugins \
@@ -113,7 +116,7 @@ impl Node {
         while !nodes
             .get_opt(NAME)
             .await
-            .is_ok_and(|found| found.as_ref().is_some_and(ready))
+            .is_ok_and(|node| node.as_ref().is_some_and(ready))
         {
             assert!(begun.elapsed() < START_WITHIN, "the node is not ready");
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -180,8 +183,8 @@ fn container_id(pod: &Pod, container: &str) -> String {
         .status
         .iter()
         .flat_map(|status| &status.container_statuses);
-    let found = statuses.flatten().find(|one| one.name == container);
-    let id = found.and_then(|one| one.container_id.as_deref());
+    let status = statuses.flatten().find(|status| status.name == container);
+    let id = status.and_then(|status| status.container_id.as_deref());
     let id = id.unwrap_or_else(|| panic!("{} has no {container}", pod.name_any()));
     id.trim_start_matches("containerd://").to_owned()
 }
@@ -191,7 +194,7 @@ pub fn ready(node: &NodeObject) -> bool {
     let conditions = node.status.iter().flat_map(|status| &status.conditions);
     conditions
         .flatten()
-        .any(|one| one.type_ == "Ready" && one.status == "True")
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn script(name: &str) -> Command {

@@ -256,9 +256,9 @@ impl Collector {
     /// If that takes too long.
     pub async fn asked(&self, times: usize) {
         let mut requests = self.shared.requests.subscribe();
-        let asked = requests.wait_for(|requests| *requests >= times);
-        let asked = tokio::time::timeout(WITHIN, asked).await;
-        asked.expect("in time").expect("it serves");
+        let reached = requests.wait_for(|requests| *requests >= times);
+        let reached = tokio::time::timeout(WITHIN, reached).await;
+        reached.expect("in time").expect("it serves");
     }
 
     /// The spans that it has accepted.
@@ -289,7 +289,7 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Strin
 
 fn spans(body: &Value) -> Vec<Received> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let mut found = Vec::new();
+    let mut received = Vec::new();
     for of_resource in list(&body["resourceSpans"]) {
         let resource = list(&of_resource["resource"]["attributes"]);
         for of_scope in list(&of_resource["scopeSpans"]) {
@@ -302,7 +302,7 @@ fn spans(body: &Value) -> Vec<Received> {
                     let key = pair["key"].as_str().unwrap_or_default().to_owned();
                     (key, value.unwrap_or_default().to_owned())
                 });
-                found.push(Received {
+                received.push(Received {
                     trace: text("traceId"),
                     id: text("spanId"),
                     parent: text("parentSpanId"),
@@ -313,5 +313,5 @@ fn spans(body: &Value) -> Vec<Received> {
             }
         }
     }
-    found
+    received
 }

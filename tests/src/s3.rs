@@ -15,8 +15,8 @@ const PROGRAM: &str = "moto_server";
 
 /// Returns why no server can be started on this machine, if none can.
 pub fn missing() -> Option<String> {
-    let asked = Command::new(PROGRAM).arg("--help").output();
-    let is_there = asked.is_ok_and(|output| output.status.success());
+    let output = Command::new(PROGRAM).arg("--help").output();
+    let is_there = output.is_ok_and(|output| output.status.success());
     (!is_there).then(|| format!("{PROGRAM} is not installed: pip install 'moto[server]'"))
 }
 

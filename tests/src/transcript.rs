@@ -200,7 +200,7 @@ fn fixed(text: &str) -> String {
             (r"(?m)^(  (?:Normal|Warning)  .*? )\d+m?\d*s( )", "${1}5s$2"),
             // `koncli why` and progress print how long.
             (r#"(?m)( for )\d+s(:|"|$)"#, "${1}5s$2"),
-            (r"\b\d+s( ago\))", "5s$1"),
+            (r#"(?m)\b\d+s( ago(?:\)|:|"|$))"#, "5s$1"),
             (r"(?m)^ +\d+(?:\.\d)?s(  )", "   5s$1"),
             (r"\b(in|after) \d+\.\d+s\b", "$1 0.5s"),
             // A fencing token is printed alone on its line, or as a field.
@@ -222,9 +222,9 @@ fn fixed(text: &str) -> String {
     let text = IN_COLUMNS
         .iter()
         .fold(text.to_owned(), |text, (pattern, fixed)| {
-            let replaced = pattern.replace_all(&text, |found: &Captures<'_>| {
-                let width = found[2].len();
-                format!("{}{fixed:<width$}{}", &found[1], &found[3])
+            let replaced = pattern.replace_all(&text, |captures: &Captures<'_>| {
+                let width = captures[2].len();
+                format!("{}{fixed:<width$}{}", &captures[1], &captures[3])
             });
             replaced.into_owned()
         });
@@ -252,7 +252,7 @@ mod tests {
             ("claim/l-0123456789ab", "claim/l-4fa1ddf52cb8"),
             ("1733\n", "42\n"),
             ("7\n", "7\n"),
-            ("first succeeded for 17s\n", "first succeeded for 5s\n"),
+            ("first succeeded 17s ago\n", "first succeeded 5s ago\n"),
             ("not within 6s", "not within 6s"),
             (
                 "ended (Succeeded 3s ago), so",

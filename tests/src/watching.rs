@@ -44,7 +44,7 @@ where
         let list = api.list(&ListParams::default()).await.expect("a list");
         let mut version = list.metadata.resource_version.unwrap_or_default();
         let seen = Arc::new(Mutex::new(list.items));
-        let found = Arc::clone(&seen);
+        let versions = Arc::clone(&seen);
         let listed = api.clone();
         let task = tokio::spawn(async move {
             loop {
@@ -54,9 +54,9 @@ where
                 };
                 let mut events = events.boxed();
                 while let Ok(Some(event)) = events.try_next().await {
-                    if let WatchEvent::Added(one) | WatchEvent::Modified(one) = event {
-                        version = one.meta().resource_version.clone().unwrap_or_default();
-                        found.lock().expect("nobody panicked").push(one);
+                    if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
+                        version = object.meta().resource_version.clone().unwrap_or_default();
+                        versions.lock().expect("nobody panicked").push(object);
                     }
                 }
             }
@@ -74,12 +74,21 @@ where
     /// If the watch does not show it within [`WITHIN`].
     pub async fn until_now(&self) -> Vec<K> {
         let list = self.api.list(&ListParams::default()).await.expect("a list");
-        let version = |one: &K| (one.meta().uid.clone(), one.meta().resource_version.clone());
+        let version = |object: &K| {
+            (
+                object.meta().uid.clone(),
+                object.meta().resource_version.clone(),
+            )
+        };
         let caught_up = async {
             loop {
                 let seen = self.seen();
-                let known: HashSet<_> = seen.iter().map(version).collect();
-                if list.items.iter().all(|one| known.contains(&version(one))) {
+                let versions: HashSet<_> = seen.iter().map(version).collect();
+                if list
+                    .items
+                    .iter()
+                    .all(|object| versions.contains(&version(object)))
+                {
                     return seen;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -115,9 +124,9 @@ where
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let condition = |object: Option<&K>| object.is_some_and(&expected);
-    let found = tokio::time::timeout(WITHIN, await_condition(api.clone(), name, condition)).await;
-    match found {
-        Ok(found) => found.expect("a watch").expect("an object"),
+    let watched = tokio::time::timeout(WITHIN, await_condition(api.clone(), name, condition)).await;
+    match watched {
+        Ok(watched) => watched.expect("a watch").expect("an object"),
         Err(_) => panic!("{name} is not as expected: {:#?}", api.get_opt(name).await),
     }
 }

@@ -107,7 +107,7 @@ fn printed(cluster: &Cluster, namespace: &str, arguments: &[&str]) -> String {
     let errors = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{arguments:?}: {text}{errors}");
     let blanks = Regex::new(" {2,}").expect("a regex");
-    let ages = Regex::new(r"(?P<before>  | for )\d+s\b").expect("a regex");
+    let ages = Regex::new(r"(?P<before>  | for | failed )\d+s\b").expect("a regex");
     let text = blanks.replace_all(&text, "  ");
     ages.replace_all(&text, "${before}5s").into_owned()
 }
@@ -199,10 +199,10 @@ async fn of_a_stage(cluster: &Cluster, cause: &Cause, namespace: &str) -> Vec<(S
         ),
     ];
     let conditions = run.status.map(|status| status.conditions);
-    for one in conditions.into_iter().flatten() {
-        if [SUCCEEDED, FAILING].contains(&&*one.type_) && cause.fails.is_some() {
-            let what = format!("the Run's condition {}", one.type_);
-            said.push((what, format!("{}: {}", one.status, one.message)));
+    for condition in conditions.into_iter().flatten() {
+        if [SUCCEEDED, FAILING].contains(&&*condition.type_) && cause.fails.is_some() {
+            let what = format!("the Run's condition {}", condition.type_);
+            said.push((what, format!("{}: {}", condition.status, condition.message)));
         }
     }
     said
@@ -339,11 +339,11 @@ async fn event(cluster: &Cluster, namespace: &str) -> String {
     let emitted = async {
         loop {
             let version = versions.next().await.expect("it never ends");
-            if let watcher::Event::Apply(one) | watcher::Event::InitApply(one) =
+            if let watcher::Event::Apply(event) | watcher::Event::InitApply(event) =
                 version.expect("a watch")
             {
-                let reason = one.reason.unwrap_or_default();
-                return format!("{reason}: {}", one.note.unwrap_or_default());
+                let reason = event.reason.unwrap_or_default();
+                return format!("{reason}: {}", event.note.unwrap_or_default());
             }
         }
     };

@@ -294,7 +294,7 @@ fn take(helm: &Helm, leaves: &[Leaf], text: &str) -> BTreeSet<usize> {
         );
         output
     };
-    let given = of_taken(&|_| text.to_owned());
+    let rendered = of_taken(&|_| text.to_owned());
     let texts = taken
         .iter()
         .map(|number| (marker(*number), text.to_owned()))
@@ -305,16 +305,16 @@ fn take(helm: &Helm, leaves: &[Leaf], text: &str) -> BTreeSet<usize> {
         .map(|object| filled_in(object, &texts))
         .collect();
     let nothing = BTreeMap::new();
-    let found: Vec<Value> = objects(&given)
+    let actual: Vec<Value> = objects(&rendered)
         .iter()
         .map(|object| filled_in(object, &nothing))
         .collect();
-    for (found, expected) in found.iter().zip(&expected) {
-        assert_eq!(found, expected, "with {text:?} everywhere");
+    for (actual, expected) in actual.iter().zip(&expected) {
+        assert_eq!(actual, expected, "with {text:?} everywhere");
     }
-    assert_eq!(found.len(), expected.len(), "with {text:?} everywhere");
+    assert_eq!(actual.len(), expected.len(), "with {text:?} everywhere");
     if WORDS.contains(&text) {
-        let printed = String::from_utf8_lossy(&given.stdout).into_owned();
+        let printed = String::from_utf8_lossy(&rendered.stdout).into_owned();
         let bare = [format!(": {text}"), format!("- {text}")];
         // Booleans and numbers of the chart's own.
         let own = [

@@ -45,10 +45,10 @@ type Uses = BTreeMap<Module, BTreeSet<Module>>;
 
 #[test]
 fn modules_of_a_crate_use_each_other_in_one_direction() {
-    let mut found = BTreeSet::new();
+    let mut all_circles = BTreeSet::new();
     for name in CRATES {
         for circle in circles(&uses(&modules(name))) {
-            found.insert((name, circle));
+            all_circles.insert((name, circle));
         }
     }
     let listed = EXCEPTIONS.iter().map(|(name, modules, _)| {
@@ -56,19 +56,19 @@ fn modules_of_a_crate_use_each_other_in_one_direction() {
         (*name, modules.collect::<Vec<_>>())
     });
     // An exception that is no longer needed must go, too.
-    assert_eq!(found, listed.collect());
+    assert_eq!(all_circles, listed.collect());
 }
 
 #[test]
 fn paths_are_found_however_they_are_written() {
-    let crate_of = |one: &str, two: &str| {
-        let sources = [("a", one), ("b", two), ("b::c", "")];
+    let crate_of = |first: &str, second: &str| {
+        let sources = [("a", first), ("b", second), ("b::c", "")];
         let modules = sources.map(|(name, text)| (parts(name), uncommented(text)));
         circles(&uses(&modules.into()))
     };
     let uses_a = "use crate::a::x;";
     let circle = vec![vec!["a".to_owned(), "b".to_owned()]];
-    for one in [
+    for text in [
         "use crate::b::x;",
         "use super::b;",
         "use crate::{\n    d,\n    b::{self, e},\n};",
@@ -77,9 +77,9 @@ fn paths_are_found_however_they_are_written() {
         "#[cfg(test)]\nmod tests { use x; }\nuse crate::b::x;",
         "fn f() { let _ = '\"'; } use crate::b::x;",
     ] {
-        assert_eq!(crate_of(one, uses_a), circle, "{one}");
+        assert_eq!(crate_of(text, uses_a), circle, "{text}");
     }
-    for one in [
+    for text in [
         "",
         "use crate::d::b;",
         "// use crate::b::x;",
@@ -89,7 +89,7 @@ fn paths_are_found_however_they_are_written() {
         "#[cfg(test)]\nmod tests {\n    use crate::b::x;\n}\n",
         "#[cfg(test)]\nuse crate::b::x;",
     ] {
-        assert_eq!(crate_of(one, uses_a), Vec::<Vec<String>>::new(), "{one}");
+        assert_eq!(crate_of(text, uses_a), Vec::<Vec<String>>::new(), "{text}");
     }
 }
 
@@ -148,10 +148,10 @@ fn uncommented(text: &str) -> String {
     let noise = Regex::new(&noise.join("|")).expect("a pattern");
     let mut text = noise.replace_all(text, " ").into_owned();
     let test = Regex::new(r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*[^{};]*[{;]").expect("a pattern");
-    while let Some(found) = test.find(&text) {
-        let mut depth = usize::from(found.as_str().ends_with('{'));
-        let mut end = found.end();
-        for (offset, c) in text[found.end()..].char_indices() {
+    while let Some(head) = test.find(&text) {
+        let mut depth = usize::from(head.as_str().ends_with('{'));
+        let mut end = head.end();
+        for (offset, c) in text[head.end()..].char_indices() {
             if depth == 0 {
                 break;
             }
@@ -160,9 +160,9 @@ fn uncommented(text: &str) -> String {
                 '}' => depth -= 1,
                 _ => {}
             }
-            end = found.end() + offset + 1;
+            end = head.end() + offset + 1;
         }
-        text.replace_range(found.start()..end, " ");
+        text.replace_range(head.start()..end, " ");
     }
     text
 }
@@ -271,14 +271,14 @@ fn circles(uses: &Uses) -> Vec<Vec<String>> {
 
 /// The modules that one uses, directly or through others.
 fn reach<'u>(module: &Module, uses: &'u Uses) -> BTreeSet<&'u Module> {
-    let mut found = BTreeSet::new();
+    let mut reached = BTreeSet::new();
     let mut open: Vec<&Module> = uses[module].iter().collect();
     while let Some(next) = open.pop() {
-        if found.insert(next) {
+        if reached.insert(next) {
             open.extend(uses.get(next).into_iter().flatten());
         }
     }
-    found
+    reached
 }
 
 fn parts(name: &str) -> Module {

@@ -24,8 +24,8 @@ async fn by_kube_rs(kubeconfig: &Path) -> Result<usize, kube::Error> {
     let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
     let client = Client::try_from(config.expect("a config")).expect("a client");
     let all: Api<ConfigMap> = Api::namespaced(client, "default");
-    let found = all.list_metadata(&ListParams::default()).await?;
-    Ok(found.items.len())
+    let list = all.list_metadata(&ListParams::default()).await?;
+    Ok(list.items.len())
 }
 
 #[tokio::test(flavor = "multi_thread")]

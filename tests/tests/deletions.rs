@@ -103,7 +103,7 @@ fn in_order(ended: &Ended, plan: &Plan) {
     let twice = ended.jobs.pods.iter().find(|(_, pods)| **pods > 1);
     assert_eq!(twice, None, "{plan}: it ran twice");
     let order = &ended.jobs.order;
-    let place = |stage: &str| order.iter().position(|one| *one == job(stage));
+    let place = |stage: &str| order.iter().position(|other| *other == job(stage));
     for (stage, needs) in STAGES {
         for need in needs {
             if let Some(at) = place(stage) {
@@ -136,7 +136,7 @@ fn every(plans: &[Plan], check: impl Fn(&Plan, &Ended) + Sync) {
 /// Each Job, deleted in one of its versions before its end and in one after it, another one for each Job; in all
 /// of them, with the operator up and down, if that is asked for.
 fn deletions(calm: &Ended) -> Vec<Plan> {
-    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
+    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|value| value == "all");
     let mut plans = Vec::new();
     for (place, (_, versions)) in calm.jobs.versions.iter().enumerate() {
         let before = versions.iter().filter(|ended| !**ended).count();
@@ -240,7 +240,7 @@ fn jobs_that_a_ttl_deletes_end_the_run_as_if_they_were_there() {
 #[test]
 fn any_object_that_is_deleted_leaves_a_run_that_can_be_ended() {
     let calm = played(&Plan::calm(1));
-    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
+    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|value| value == "all");
     let plans: Vec<Plan> = (1..=calm.versions as u64)
         .step_by(if all { 1 } else { 29 })
         .map(|nth| {
@@ -333,7 +333,7 @@ fn default_never_stands_in_for_the_value_of_a_job_that_was_deleted() {
 /// does not, a Run ends, nothing leaks, nobody writes without an end, and what waits does so for something.
 #[test]
 fn any_object_of_any_story_may_be_deleted_in_any_version() {
-    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
+    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|value| value == "all");
     for story in &STORIES {
         let calm =
             play(story, &Plan::calm(1)).unwrap_or_else(|why| panic!("{}: {why}", story.name));
@@ -364,16 +364,16 @@ fn any_object_of_any_story_may_be_deleted_in_any_version() {
     }
 }
 
-fn on_all_processors<T: Send>(plans: &[Plan], one: impl Fn(&Plan) -> Option<T> + Sync) -> Vec<T> {
+fn on_all_processors<T: Send>(plans: &[Plan], check: impl Fn(&Plan) -> Option<T> + Sync) -> Vec<T> {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         let workers = (0..workers).map(|worker| {
-            let (mine, one) = (plans.iter().skip(worker).step_by(workers), &one);
-            scope.spawn(move || mine.filter_map(one).collect::<Vec<T>>())
+            let (mine, check) = (plans.iter().skip(worker).step_by(workers), &check);
+            scope.spawn(move || mine.filter_map(check).collect::<Vec<T>>())
         });
         let workers: Vec<_> = workers.collect();
-        let found = workers.into_iter();
-        found
+        workers
+            .into_iter()
             .flat_map(|worker| worker.join().expect("no panic"))
             .collect()
     })

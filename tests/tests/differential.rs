@@ -158,15 +158,17 @@ fn compare(
     let mut wrong = String::new();
     for (index, (answer, expected)) in answers.iter().zip(&recorded).enumerate() {
         let number = index + 1;
-        let reason = listed.iter().find(|one| one.requests.contains(&number));
+        let reason = listed
+            .iter()
+            .find(|difference| difference.requests.contains(&number));
         match (answer == expected, reason) {
             (true, None) | (false, Some(_)) => {}
             (true, Some(listed)) => {
                 wrong += &format!("{number}: does not differ any more: {}\n\n", listed.why);
             }
             (false, None) => {
-                let both =
-                    [expected, answer].map(|one| serde_json::to_string_pretty(one).expect("JSON"));
+                let both = [expected, answer]
+                    .map(|value| serde_json::to_string_pretty(value).expect("JSON"));
                 let difference = similar::TextDiff::from_lines(&both[0], &both[1]);
                 let difference = difference.unified_diff().header("real", "this").to_string();
                 wrong += &format!("{number}: {}\n{difference}\n", requests[index]);
@@ -230,5 +232,7 @@ fn answers_path(name: &str) -> PathBuf {
 fn differences(name: &str) -> Vec<Difference> {
     let text = std::fs::read_to_string(folder().join("differences.yaml")).expect("differences");
     let all: Vec<Difference> = serde_saphyr::from_str(&text).expect("a list of differences");
-    all.into_iter().filter(|one| one.r#in == name).collect()
+    all.into_iter()
+        .filter(|difference| difference.r#in == name)
+        .collect()
 }

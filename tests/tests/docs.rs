@@ -26,7 +26,7 @@ fn read(path: &Path) -> String {
 }
 
 /// All pages, of everything: `target` and hidden folders have none.
-fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+fn pages(folder: &Path, paths: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path
@@ -35,9 +35,9 @@ fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
             .to_string_lossy()
             .into_owned();
         if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
-            pages(&path, found);
+            pages(&path, paths);
         } else if name.ends_with(".md") {
-            found.push(path);
+            paths.push(path);
         }
     }
 }
@@ -71,8 +71,8 @@ fn every_link_leads_somewhere() {
     let mut broken = String::new();
     for page in all {
         let text = read(&page);
-        for found in link.captures_iter(&prose(&text)) {
-            let target = &found[1];
+        for captures in link.captures_iter(&prose(&text)) {
+            let target = &captures[1];
             if target.contains("://") || target.starts_with("mailto:") {
                 continue;
             }
@@ -116,8 +116,10 @@ fn llms_txt_lists_every_page_of_the_book() {
     let link = Regex::new(r"\(([a-z/-]+\.md)\)").expect("a pattern");
     let pages = |name: &str| -> BTreeSet<String> {
         let text = read(&docs.join(name));
-        let found = link.captures_iter(&text).map(|found| found[1].to_owned());
-        found.collect()
+        let targets = link
+            .captures_iter(&text)
+            .map(|captures| captures[1].to_owned());
+        targets.collect()
     };
     assert_eq!(pages("llms.txt"), pages("SUMMARY.md"));
 }
@@ -175,14 +177,14 @@ fn pipelines_in_the_docs_compile_without_a_warning() {
 }
 
 /// Everything in the repository that may define a test: its text.
-fn sources_of_tests(folder: &Path, found: &mut String) {
+fn sources_of_tests(folder: &Path, sources: &mut String) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().expect("a name").to_string_lossy();
         if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
-            sources_of_tests(&path, found);
+            sources_of_tests(&path, sources);
         } else if name.ends_with(".rs") || name.ends_with(".go") {
-            found.push_str(&read(&path));
+            sources.push_str(&read(&path));
         }
     }
 }
@@ -197,8 +199,8 @@ fn every_test_that_an_invariant_names_exists() {
     for invariant in text.split("- **Invariant:**").skip(1) {
         let (_, tests) = invariant.split_once("*`").expect("tests of an invariant");
         let tests = format!("`{tests}");
-        for found in name.captures_iter(&tests) {
-            let name = &found[1];
+        for captures in name.captures_iter(&tests) {
+            let name = &captures[1];
             let exists = match name.contains(['/', '.']) {
                 true => {
                     let fixtures = root().join("compiler/tests/fixtures").join(name);
@@ -230,11 +232,11 @@ fn every_attack_of_the_security_page_has_a_test_that_exists() {
     let text = read(&root().join("docs/security.md"));
     let name = Regex::new("`([a-z0-9]+(?:_[a-z0-9]+){3,}|Test[A-Z][A-Za-z]+)`").expect("a pattern");
     let mut checked = 0;
-    for found in name.captures_iter(&text) {
+    for captures in name.captures_iter(&text) {
         assert!(
-            is_defined(&sources, &found[1]),
+            is_defined(&sources, &captures[1]),
             "{} does not exist",
-            &found[1]
+            &captures[1]
         );
         checked += 1;
     }
@@ -264,8 +266,8 @@ fn every_path_that_a_page_for_contributors_names_exists() {
         "local/README.md",
     ] {
         let text = prose(&read(&root().join(page)));
-        for found in path.captures_iter(&text) {
-            let target = &found[1];
+        for captures in path.captures_iter(&text) {
+            let target = &captures[1];
             let inside = target.split('/').next().expect("a folder");
             // A path within a folder that the sentence names, or an output of a build.
             if !root().join(inside).exists() || inside == "target" {
@@ -315,12 +317,12 @@ fn fields(crd: &Value) -> String {
 /// The reasons, with their doc comments.
 fn reasons() -> String {
     let source = read(&root().join("api/src/condition.rs"));
-    let one = Regex::new("/// ([^\n]*)\n    pub const [A-Z_]+: &str = \"([A-Za-z]+)\"");
-    let one = one.expect("a pattern");
+    let reason = Regex::new("/// ([^\n]*)\n    pub const [A-Z_]+: &str = \"([A-Za-z]+)\"");
+    let reason = reason.expect("a pattern");
     let mut table = "\n| reason | |\n|---|---|\n".to_owned();
     let (_, source) = source.split_once("pub mod reason").expect("reasons");
-    for found in one.captures_iter(source) {
-        let _ = writeln!(table, "| `{}` | {} |", &found[2], &found[1]);
+    for captures in reason.captures_iter(source) {
+        let _ = writeln!(table, "| `{}` | {} |", &captures[2], &captures[1]);
     }
     table.push('\n');
     table
@@ -337,8 +339,8 @@ fn the_tables_of_the_primitives_are_those_of_the_crds() {
     let marker = Regex::new(r"(?s)<!-- (fields of (\w+)|reasons) -->\n.*?<!-- end -->");
     let marker = marker.expect("a pattern");
     let mut seen = Vec::new();
-    let expected = marker.replace_all(&text, |found: &regex::Captures<'_>| {
-        let table = match found.get(2) {
+    let expected = marker.replace_all(&text, |captures: &regex::Captures<'_>| {
+        let table = match captures.get(2) {
             None => reasons(),
             Some(kind) => {
                 seen.push(kind.as_str().to_owned());
@@ -346,7 +348,7 @@ fn the_tables_of_the_primitives_are_those_of_the_crds() {
                 fields(crds.iter().find(is_kind).expect("a kind"))
             }
         };
-        format!("<!-- {} -->\n{table}<!-- end -->", &found[1])
+        format!("<!-- {} -->\n{table}<!-- end -->", &captures[1])
     });
     let expected = expected.into_owned();
     assert_eq!(seen.len(), crds.len(), "each kind has its table: {seen:?}");

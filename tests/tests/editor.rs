@@ -119,7 +119,7 @@ impl Client {
 
     fn codes(&mut self, uri: &str, version: u64) -> Vec<String> {
         let all = self.diagnostics(uri, version);
-        let code = |one: &Value| one["code"].as_str().expect("a code").to_owned();
+        let code = |diagnostic: &Value| diagnostic["code"].as_str().expect("a code").to_owned();
         all.iter().map(code).collect()
     }
 
@@ -376,15 +376,15 @@ fn checked(file: &Path) -> Vec<(String, u64, String)> {
         .output();
     let output = output.expect("koncli starts");
     let all: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
-    let of = |one: &Value| {
-        let mut labels = one["labels"].as_array().expect("labels").iter();
+    let of = |diagnostic: &Value| {
+        let mut labels = diagnostic["labels"].as_array().expect("labels").iter();
         let primary = labels
             .find(|label| label["primary"] == true)
             .expect("a place");
         let line = primary["place"]["start"]["line"].as_u64().expect("a line") - 1;
-        let message = one["message"].as_str().expect("a message");
+        let message = diagnostic["message"].as_str().expect("a message");
         (
-            one["code"].as_str().expect("a code").to_owned(),
+            diagnostic["code"].as_str().expect("a code").to_owned(),
             line,
             message.to_owned(),
         )
@@ -438,12 +438,14 @@ fn random_edits_end_equal_to_a_fresh_check() {
         }
         std::fs::write(&file, &text).expect("a file");
         let shown = client.diagnostics(&uri, edits + 1);
-        let of = |one: &Value| {
-            let message = one["message"].as_str().expect("a message");
+        let of = |diagnostic: &Value| {
+            let message = diagnostic["message"].as_str().expect("a message");
             let message = message.split("\nhelp: ").next().unwrap_or(message);
-            let line = one["range"]["start"]["line"].as_u64().expect("a line");
+            let line = diagnostic["range"]["start"]["line"]
+                .as_u64()
+                .expect("a line");
             (
-                one["code"].as_str().expect("a code").to_owned(),
+                diagnostic["code"].as_str().expect("a code").to_owned(),
                 line,
                 message.to_owned(),
             )

@@ -132,13 +132,13 @@ async fn leads(versions: &Versions<Lease>, identity: &str, candidate: &Candidate
 
 /// Who held each version, for how long, and how often the holder had changed by then.
 fn history(versions: &Versions<Lease>) -> Vec<String> {
-    let one = |lease: &Lease| {
+    let describe = |lease: &Lease| {
         let spec = lease.spec.clone().unwrap_or_default();
         let seconds = spec.lease_duration_seconds.unwrap_or_default();
         let transitions = spec.lease_transitions.unwrap_or_default();
         format!("{:?} {seconds} s #{transitions}", holder(lease))
     };
-    versions.seen().iter().map(one).collect()
+    versions.seen().iter().map(describe).collect()
 }
 
 /// The Lease as somebody else has left it.

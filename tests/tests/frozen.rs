@@ -95,13 +95,17 @@ async fn a_waiter_on_a_frozen_connection_is_notified_within_15_seconds() {
     let watched: Api<Semaphore> = Api::namespaced(through.kube().clone(), &namespace);
     let (seen, sees) = oneshot::channel();
     let seen = Mutex::new(Some(seen));
-    let changed = await_condition(watched.clone(), "s", move |found: Option<&Semaphore>| {
-        let seen = seen.lock().expect("nobody panicked").take();
-        if let Some(seen) = seen.filter(|_| found.is_some()) {
-            let _ = seen.send(());
-        }
-        found.is_some_and(|found| found.spec.permits == 2)
-    });
+    let changed = await_condition(
+        watched.clone(),
+        "s",
+        move |semaphore: Option<&Semaphore>| {
+            let seen = seen.lock().expect("nobody panicked").take();
+            if let Some(seen) = seen.filter(|_| semaphore.is_some()) {
+                let _ = seen.send(());
+            }
+            semaphore.is_some_and(|semaphore| semaphore.spec.permits == 2)
+        },
+    );
     let changed = tokio::spawn(changed);
     sees.await.expect("it sees the Semaphore");
     freezer.freeze();

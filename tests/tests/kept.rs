@@ -53,11 +53,11 @@ fn version(object: &ConfigMap) -> u64 {
 async fn write(
     client: Client,
     writer: usize,
-    mut known: Acknowledged,
+    mut acknowledged: Acknowledged,
     count: Arc<AtomicUsize>,
 ) -> (Acknowledged, Pending) {
     let all: Api<ConfigMap> = Api::default_namespaced(client);
-    let mut number = known
+    let mut number = acknowledged
         .objects
         .values()
         .flatten()
@@ -72,7 +72,7 @@ async fn write(
             "data": {"number": number.to_string(), "ballast": "x".repeat(number as usize % 3_000)},
         }))
         .expect("a ConfigMap");
-        let exists = matches!(known.objects.get(&name), Some(Some(_)));
+        let exists = matches!(acknowledged.objects.get(&name), Some(Some(_)));
         let value = (!(exists && number % 7 == 0)).then_some(number);
         let done = match (exists, value) {
             (true, None) => all
@@ -88,11 +88,11 @@ async fn write(
         match done {
             Ok(written) => {
                 let written = written.as_ref().map(version).unwrap_or_default();
-                known.version = known.version.max(written);
-                known.objects.insert(name, value);
+                acknowledged.version = acknowledged.version.max(written);
+                acknowledged.objects.insert(name, value);
                 count.fetch_add(1, Ordering::Relaxed);
             }
-            Err(_) => return (known, Some((name, value))),
+            Err(_) => return (acknowledged, Some((name, value))),
         }
     }
 }
@@ -108,7 +108,7 @@ async fn compare(client: &Client, writers: &mut [(Acknowledged, Pending)]) -> u6
     let list = all.list(&ListParams::default()).await.expect("a list");
     let stored: BTreeMap<String, u64> = list
         .iter()
-        .map(|one| (one.name_any(), number(one)))
+        .map(|object| (object.name_any(), number(object)))
         .collect();
     let listed: u64 = list
         .metadata
@@ -116,28 +116,31 @@ async fn compare(client: &Client, writers: &mut [(Acknowledged, Pending)]) -> u6
         .expect("a version")
         .parse()
         .expect("a number");
-    let known: usize = writers.iter().map(|(known, _)| known.objects.len()).sum();
+    let acknowledged_count: usize = writers
+        .iter()
+        .map(|(acknowledged, _)| acknowledged.objects.len())
+        .sum();
     let pending = writers.iter().flat_map(|(_, pending)| pending).count();
-    assert!(stored.len() <= known + pending, "{stored:?}");
-    for (known, pending) in writers {
+    assert!(stored.len() <= acknowledged_count + pending, "{stored:?}");
+    for (acknowledged, pending) in writers {
         assert!(
-            listed >= known.version,
+            listed >= acknowledged.version,
             "version {} became {listed}",
-            known.version
+            acknowledged.version
         );
-        for (name, value) in &mut known.objects {
-            let found = stored.get(name).copied();
+        for (name, value) in &mut acknowledged.objects {
+            let current = stored.get(name).copied();
             let sent = pending.as_ref().filter(|(sent, _)| sent == name);
-            let fits = found == *value || sent.is_some_and(|(_, sent)| found == *sent);
+            let fits = current == *value || sent.is_some_and(|(_, sent)| current == *sent);
             assert!(
                 fits,
-                "{name}: {value:?} was acknowledged, {sent:?} was sent, {found:?} is stored"
+                "{name}: {value:?} was acknowledged, {sent:?} was sent, {current:?} is stored"
             );
-            *value = found;
+            *value = current;
         }
         if let Some((name, _)) = pending.take() {
-            let found = stored.get(&name).copied();
-            known.objects.insert(name, found);
+            let current = stored.get(&name).copied();
+            acknowledged.objects.insert(name, current);
         }
     }
     listed
@@ -176,8 +179,8 @@ async fn no_acknowledged_write_is_lost_however_often_the_cluster_is_killed() {
         let tasks: Vec<_> = writers
             .drain(..)
             .enumerate()
-            .map(|(writer, (known, _))| {
-                tokio::spawn(write(client.clone(), writer, known, count.clone()))
+            .map(|(writer, (acknowledged, _))| {
+                tokio::spawn(write(client.clone(), writer, acknowledged, count.clone()))
             })
             .collect();
         // Not at the same moment each time.

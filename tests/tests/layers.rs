@@ -107,7 +107,7 @@ fn what_a_job_says_about_itself_is_read_in_one_place() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let read = r"\b(?:parse_holds|parse_declared_outputs|job_phase)\(|\.(?:get|contains_key)\(\s*&?(?:annotation::|label::(?:ROLE|ITEM|MAY_FAIL|KUEUE_QUEUE)\b)";
     let read = Regex::new(read).expect("a pattern");
-    let mut found = BTreeSet::new();
+    let mut readers = BTreeSet::new();
     for room in ["koncli/src", "operator/core/src", "operator/src"] {
         for path in sources(&root.join(room)) {
             let text = fs::read_to_string(&path).expect("a source");
@@ -118,26 +118,26 @@ fn what_a_job_says_about_itself_is_read_in_one_place() {
             let inside = path.strip_prefix(&root).expect("it is inside");
             let name = inside.to_string_lossy().into_owned();
             if read.is_match(product) && !name.ends_with("tests.rs") {
-                found.insert(name);
+                readers.insert(name);
             }
         }
     }
     // A door that is no longer used must go, too.
     let listed = DOORS.iter().map(|(name, _)| (*name).to_owned());
-    assert_eq!(found, listed.collect());
+    assert_eq!(readers, listed.collect());
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut paths = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            found.extend(sources(&path));
+            paths.extend(sources(&path));
         } else if path.extension().is_some_and(|kind| kind == "rs") {
-            found.push(path);
+            paths.push(path);
         }
     }
-    found
+    paths
 }
 
 #[test]
@@ -153,8 +153,11 @@ fn crates_use_only_what_their_room_allows() {
     for package in metadata["packages"].as_array().expect("packages") {
         let name = package["name"].as_str().expect("a name").to_owned();
         let dependencies = package["dependencies"].as_array().expect("dependencies");
-        let normal = dependencies.iter().filter(|one| one["kind"].is_null());
-        let names = normal.map(|one| one["name"].as_str().expect("a name").to_owned());
+        let normal = dependencies
+            .iter()
+            .filter(|dependency| dependency["kind"].is_null());
+        let names =
+            normal.map(|dependency| dependency["name"].as_str().expect("a name").to_owned());
         uses.insert(name, names.collect());
     }
     let ours: BTreeSet<&str> = ALLOWED.iter().map(|(name, _)| *name).collect();
@@ -219,9 +222,9 @@ fn time_limits_of_stored_times_are_computed_in_one_place() {
             adding.insert(name.to_string_lossy().into_owned());
         }
     }
-    let known: BTreeSet<String> = EXACT_TIMES
+    let expected: BTreeSet<String> = EXACT_TIMES
         .iter()
         .map(|(file, _)| (*file).to_owned())
         .collect();
-    assert_eq!(adding, known, "use deadline::passes");
+    assert_eq!(adding, expected, "use deadline::passes");
 }

@@ -114,7 +114,7 @@ const REASONS: [Reason; 11] = [
             of_files
                 .iter()
                 .chain(&of_itself)
-                .any(|one| row.command == *one)
+                .any(|command| row.command == *command)
                 || row.is("graph", "")
                 || row.is("install", "--dry-run")
         },
@@ -407,8 +407,8 @@ fn every_command_is_shown_in_each_situation_that_it_can_meet() {
     let rows = rows();
     let table = table(&rows, &cells(&rows)).unwrap_or_else(|wrong| panic!("{wrong}"));
     let file = folder().join("README.md");
-    let known = std::fs::read_to_string(&file).expect("README.md");
-    let (before, _) = known.split_once(BEGIN).expect("the place of the table");
+    let readme = std::fs::read_to_string(&file).expect("README.md");
+    let (before, _) = readme.split_once(BEGIN).expect("the place of the table");
     let whole = format!("{before}{BEGIN}{table}");
     bless::compare(&file, &whole);
 }

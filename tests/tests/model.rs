@@ -43,7 +43,7 @@ impl Model for Grants {
             }),
             Property::always(STUCK, |model: &Self, state: &State| {
                 let mut actions = model.0.actions().into_iter();
-                state.is_over() || actions.any(|one| model.0.after(state, one).is_some())
+                state.is_over() || actions.any(|action| model.0.after(state, action).is_some())
             }),
             Property::sometimes(FULL, |model: &Self, state: &State| {
                 state.working() == model.0.permits()

@@ -86,7 +86,7 @@ fn names(text: &str) -> BTreeSet<String> {
     let name = r"\b(?:konductor|controller_runtime|workqueue|rest_client|process)_[a-z_]+\b";
     let name = Regex::new(name).expect("a pattern");
     name.find_iter(text)
-        .map(|found| found.as_str().to_owned())
+        .map(|metric| metric.as_str().to_owned())
         .collect()
 }
 
@@ -347,6 +347,6 @@ fn value(answer: &str) -> Option<f64> {
     let results = answer["data"]["result"].as_array()?;
     let values = results
         .iter()
-        .filter_map(|one| one["value"][1].as_str()?.parse::<f64>().ok());
+        .filter_map(|series| series["value"][1].as_str()?.parse::<f64>().ok());
     values.reduce(|first, next| if first.is_nan() { next } else { first })
 }

@@ -39,8 +39,8 @@ fn all_code(folder: &Path) -> String {
 /// What a pattern captures in a text.
 fn all(pattern: &str, text: &str) -> BTreeSet<String> {
     let pattern = Regex::new(pattern).expect("a pattern");
-    let found = pattern.captures_iter(text);
-    found.map(|found| found[1].to_owned()).collect()
+    let matches = pattern.captures_iter(text);
+    matches.map(|captures| captures[1].to_owned()).collect()
 }
 
 #[test]

@@ -70,7 +70,7 @@ struct Stage {
     /// The output `ok` that must be true.
     when: Option<Read>,
     /// The output `ok` that its program is given.
-    given: Option<Read>,
+    argument: Option<Read>,
     /// The fan-out whose `ok` of all items its program is given, as a list.
     gathered: Option<usize>,
     quorum: Option<usize>,
@@ -158,24 +158,24 @@ fn random(chance: &mut Rng) -> Pipeline {
         }
         let read = |chance: &mut Rng| {
             let stage = chance.usize(..index.max(1));
-            let known = stages.get(stage)?;
-            let item = match (known.items.len(), known.items == items && chance.bool()) {
+            let source = stages.get(stage)?;
+            let item = match (source.items.len(), source.items == items && chance.bool()) {
                 (0, _) => Address::Single,
                 (_, true) => Address::Paired,
                 (count, false) => Address::Fixed(chance.usize(..count)),
             };
             Some(Read { stage, item })
         };
-        let (when, given) = (read(chance), read(chance));
+        let (when, argument) = (read(chance), read(chance));
         let gathered = chance.usize(..index.max(1));
         let is_fan_out = stages
             .get(gathered)
-            .is_some_and(|one| !one.items.is_empty());
+            .is_some_and(|stage| !stage.items.is_empty());
         let count = items.len().max(1);
         stages.push(Stage {
             clauses,
             when: when.filter(|_| chance.u8(..3) == 0),
-            given: given.filter(|_| chance.bool()),
+            argument: argument.filter(|_| chance.bool()),
             gathered: (is_fan_out && chance.bool()).then_some(gathered),
             quorum: (!items.is_empty() && chance.bool()).then(|| chance.usize(1..=items.len())),
             may_fail: chance.u8(..4) == 0,
@@ -227,14 +227,14 @@ fn text(pipeline: &Pipeline) -> String {
         if let Some(quorum) = stage.quorum {
             let _ = write!(text, " quorum {quorum}");
         }
-        let given = stage.given.as_ref();
-        let given = given.map_or_else(String::new, |read| {
+        let argument = stage.argument.as_ref();
+        let argument = argument.map_or_else(String::new, |read| {
             format!(", \"${{{}}}\"", used(pipeline, read))
         });
         let gathered = stage.gathered;
         let gathered =
             gathered.map_or_else(String::new, |from| format!(", \"${{s{from}[*].ok}}\""));
-        let _ = write!(text, " {{\n    exec = [\"work\"{given}{gathered}]\n");
+        let _ = write!(text, " {{\n    exec = [\"work\"{argument}{gathered}]\n");
         if is_declared(pipeline, index) {
             let default = stage
                 .default
@@ -257,8 +257,8 @@ fn is_declared(pipeline: &Pipeline, stage: usize) -> bool {
     let reads = pipeline
         .stages
         .iter()
-        .flat_map(|one| [&one.when, &one.given]);
-    let mut gathered = pipeline.stages.iter().map(|one| one.gathered);
+        .flat_map(|stage| [&stage.when, &stage.argument]);
+    let mut gathered = pipeline.stages.iter().map(|stage| stage.gathered);
     reads.flatten().any(|read| read.stage == stage) || gathered.any(|from| from == Some(stage))
 }
 
@@ -321,12 +321,12 @@ fn ends(pipeline: &Pipeline) -> Vec<Vec<End>> {
                     Clause::Any(parts) => {
                         let parts: Vec<Verdict> = parts.iter().map(of).collect();
                         let order = [Verdict::Holds, Verdict::OutBad, Verdict::OutGood];
-                        let found = order.into_iter().find(|one| parts.contains(one));
-                        found.expect("it has parts")
+                        let verdict = order.into_iter().find(|verdict| parts.contains(verdict));
+                        verdict.expect("it has parts")
                     }
                 })
                 .collect();
-            let reads = [&stage.when, &stage.given].into_iter().flatten();
+            let reads = [&stage.when, &stage.argument].into_iter().flatten();
             verdicts.extend(
                 reads
                     .filter(|read| needs_success(pipeline, stage, read))
@@ -494,7 +494,7 @@ fn script(pipeline: &Pipeline, order: u64) -> impl Fn(&Pod) -> Script + Send + S
     let mut scripts = BTreeMap::new();
     let mut chance = Rng::with_seed(order);
     let ends = ends(pipeline);
-    let mut add = |name: String, work: Work, given: Vec<String>| {
+    let mut add = |name: String, work: Work, arguments: Vec<String>| {
         let script = match work {
             Work::Fails => Script::fail(),
             Work::Writes(ok) => Script::with_outputs(&format!("ok={ok}\n")),
@@ -502,16 +502,16 @@ fn script(pipeline: &Pipeline, order: u64) -> impl Fn(&Pod) -> Script + Send + S
             Work::WritesNonsense => Script::with_outputs("ok=True\n"),
         };
         let lasts = Duration::from_millis(chance.u64(..20_000));
-        scripts.insert(name, (script.lasting(lasts), given));
+        scripts.insert(name, (script.lasting(lasts), arguments));
     };
     for (index, stage) in pipeline.stages.iter().enumerate() {
         for (item, work) in stage.works.iter().enumerate() {
-            let given = stage.given.as_ref();
-            let given = given.map(|read| value(pipeline, &ends, read, item));
-            let given = given.map(|ok| ok.map_or_else(String::new, |ok| ok.to_string()));
+            let argument = stage.argument.as_ref();
+            let argument = argument.map(|read| value(pipeline, &ends, read, item));
+            let argument = argument.map(|ok| ok.map_or_else(String::new, |ok| ok.to_string()));
             let gathered = stage.gathered.map(|from| list(pipeline, &ends, from));
-            let given = given.into_iter().chain(gathered).collect();
-            add(job_name(index, stage.items.get(item)), *work, given);
+            let arguments = argument.into_iter().chain(gathered).collect();
+            add(job_name(index, stage.items.get(item)), *work, arguments);
         }
     }
     let last = match pipeline.finally {
@@ -525,8 +525,8 @@ fn script(pipeline: &Pipeline, order: u64) -> impl Fn(&Pod) -> Script + Send + S
             .get(label::JOB_NAME)
             .cloned()
             .unwrap_or_default();
-        let (script, given) = &scripts[&format!("job/{job}")];
-        let as_it_should_be = given.iter().enumerate().all(|(index, value)| {
+        let (script, arguments) = &scripts[&format!("job/{job}")];
+        let as_it_should_be = arguments.iter().enumerate().all(|(index, value)| {
             let seen = pod.annotations().get(&format!("konductor.io/in-{index}"));
             // Without a value it does not run.
             value.is_empty() || seen == Some(value)

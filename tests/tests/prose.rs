@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 
 /// What not to write, in names and in text. CONTRIBUTING.md says what to write instead.
 const PHRASES: [&str; 12] = [
@@ -33,12 +33,27 @@ const EXCEPTIONS: [(&str, &str); 4] = [
     ("tests/transcripts/operator/wait.md", "--for ever"),
 ];
 
+/// Names that do not say what they hold.
+const VAGUE: &str = "(?:told|found|known|one|wanted)";
+
+/// Where names are bound. VAGUE stands for those above, and BEFORE for others in front of them.
+const BINDINGS: [&str; 6] = [
+    r"\blet (?:mut )?[\[(]*BEFORE(?:mut )?VAGUE\b",
+    // Parameters of closures, the first and the second.
+    r"\|[&(]*BEFORE(?:mut )?VAGUE[,:)|]",
+    r"\|[a-z_]+(?:: [^|]*)?, VAGUE(?:: [^|]*)?\|",
+    // Patterns such as `Some(..)`.
+    r"\b[A-Z]\w*\(+BEFORE(?:ref |mut )*VAGUE[,)]",
+    r"\bfor [&(]*BEFORE(?:mut )?VAGUE\b.* in ",
+    r"\bfn \w+.*[(, ](?:mut )?VAGUE: ",
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Sources and pages below a folder, with their paths from the root.
-fn files(folder: &str, found: &mut BTreeMap<String, String>) {
+fn files(folder: &str, texts: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(root().join(folder)).expect("a folder") {
         let entry = entry.expect("an entry");
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -46,11 +61,11 @@ fn files(folder: &str, found: &mut BTreeMap<String, String>) {
         let is_built = name == "target" || name == "node_modules" || name.starts_with('.');
         if entry.path().is_dir() {
             if !is_built {
-                files(&format!("{path}/"), found);
+                files(&format!("{path}/"), texts);
             }
         } else if [".rs", ".md", ".go"].iter().any(|end| name.ends_with(end)) {
             let text = std::fs::read_to_string(entry.path()).expect("text");
-            found.insert(path, text);
+            texts.insert(path, text);
         }
     }
 }
@@ -81,6 +96,42 @@ fn phrases_that_readers_have_to_translate_do_not_come_back() {
         }
     }
     assert_eq!(wrong, "", "CONTRIBUTING.md says what to write instead");
+}
+
+#[test]
+fn bindings_say_what_they_hold() {
+    let pattern = |text: &str| {
+        let text = text.replace("BEFORE", "(?:[a-z_]+, )*");
+        Regex::new(&text.replace("VAGUE", VAGUE)).expect("a pattern")
+    };
+    let vague = pattern(r"\bVAGUE\b");
+    let bindings = pattern(&BINDINGS.join("|"));
+    let parameter = pattern(r"^\s+(?:mut )?VAGUE: ");
+    // Strings and comments.
+    let noise = pattern(r#"'\\?"'|"(?:\\.|[^"\\])*"|//.*"#);
+    let mut all = BTreeMap::new();
+    files("", &mut all);
+    all.retain(|path, _| path.ends_with(".rs"));
+    assert!(all.len() > 300, "only {} files", all.len());
+    let mut wrong = String::new();
+    for (path, text) in &all {
+        let mut is_signature = false;
+        for (index, line) in text.lines().enumerate() {
+            if line.contains("fn ") && line.ends_with('(') {
+                is_signature = true;
+            } else if line.trim_start().starts_with(')') {
+                is_signature = false;
+            }
+            if !vague.is_match(line) {
+                continue;
+            }
+            let code = noise.replace_all(line, "");
+            if bindings.is_match(&code) || is_signature && parameter.is_match(&code) {
+                let _ = writeln!(wrong, "{path}:{}: {}", index + 1, line.trim());
+            }
+        }
+    }
+    assert_eq!(wrong, "", "CONTRIBUTING.md: bindings say what they hold");
 }
 
 /// The row of numbers between two marks of a page.
@@ -114,7 +165,7 @@ fn the_numbers_of_the_comparison_are_those_of_its_files() {
     let listed: Vec<serde_json::Value> = serde_saphyr::from_str(&listed).expect("differences");
     let differ = listed
         .iter()
-        .map(|one| one["requests"].as_array().map_or(0, Vec::len));
+        .map(|difference| difference["requests"].as_array().map_or(0, Vec::len));
     let page = std::fs::read_to_string(root().join("local/README.md")).expect("text");
     let expected = [requests, broken, differ.sum(), listed.len()];
     assert_eq!(numbers(&page, "comparison"), expected, "local/README.md");

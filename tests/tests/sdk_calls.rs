@@ -266,14 +266,14 @@ async fn many_tasks_that_wait_share_a_few_connections() {
         });
     }
     let queued = async {
-        let mut known = std::collections::HashSet::new();
+        let mut names = std::collections::HashSet::new();
         let events = watcher(claims(&plain), watcher::Config::default());
         let mut events = std::pin::pin!(events.applied_objects());
-        while known.len() < waiters {
+        while names.len() < waiters {
             let claim = events.next().await.expect("a watch").expect("a claim");
             let status = claim.status.as_ref();
             if status.is_some_and(|status| status.phase == ClaimPhase::Queued) {
-                known.insert(claim.metadata.name);
+                names.insert(claim.metadata.name);
             }
         }
     };
@@ -290,8 +290,8 @@ async fn many_tasks_that_wait_share_a_few_connections() {
         .await;
     raised.expect("more permits");
     let all = soon("all hold", tasks.join_all()).await;
-    for one in all {
-        one.expect("a guard");
+    for guard in all {
+        guard.expect("a guard");
     }
     println!(
         "all have held: {} connections at most, {}",

@@ -131,7 +131,7 @@ fn as_expected(story: &Story, plan: &Plan, expected: &Ended) -> Result<Ended, St
 
 /// A sample of what could go wrong, spread over all of it; or all.
 fn sample(faults: impl Iterator<Item = Fault>) -> Vec<Plan> {
-    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|wanted| wanted == "all");
+    let all = std::env::var("KONDUCTOR_FAULTS").is_ok_and(|value| value == "all");
     faults
         .step_by(if all { 1 } else { ONE_OF })
         .map(Plan::with)
@@ -274,10 +274,10 @@ fn what_once_went_wrong_ends_well() {
 fn replayed() {
     let plan = std::env::var("KONDUCTOR_PLAN").unwrap_or_else(|_| Plan::calm(1).to_string());
     let plan: Plan = plan.parse().expect("a plan");
-    let wanted = std::env::var("KONDUCTOR_STORY").ok();
+    let story_name = std::env::var("KONDUCTOR_STORY").ok();
     for story in STORIES
         .iter()
-        .filter(|story| wanted.as_deref().is_none_or(|name| name == story.name))
+        .filter(|story| story_name.as_deref().is_none_or(|name| name == story.name))
     {
         Tally::new().every(story, std::slice::from_ref(&plan), &calm(story));
     }

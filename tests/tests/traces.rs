@@ -446,7 +446,7 @@ pipeline fifty {
     let is_over = |run: &Run| {
         run.status
             .as_ref()
-            .is_some_and(|one| one.finished_at.is_some())
+            .is_some_and(|status| status.finished_at.is_some())
     };
     let run: Run = until(&client, "default", "fifty", is_over).await;
     // Before or after its trace was exported, or between that and the mark.
@@ -484,7 +484,7 @@ pipeline fifty {
         .0;
     let length = microseconds(finished) - microseconds(created);
     assert_eq!(root["duration"], length);
-    let mut found = 0;
+    let mut count = 0;
     for span in by_id
         .values()
         .filter(|span| span["spanID"] != root["spanID"])
@@ -501,9 +501,9 @@ pipeline fifty {
         let end = span["startTime"].as_i64().zip(span["duration"].as_i64());
         let (start, length) = end.expect("numbers");
         assert_eq!(start + length, microseconds(completed), "{span}");
-        found += 1;
+        count += 1;
     }
-    assert_eq!(found, 50);
+    assert_eq!(count, 50);
 }
 
 /// Items that have Jobs of their own.
@@ -514,8 +514,8 @@ fn list_of(count: u32) -> String {
 
 fn tag<'a>(span: &'a Value, name: &str) -> Option<&'a str> {
     let tags = span["tags"].as_array()?;
-    let found = tags.iter().find(|tag| tag["key"] == name)?;
-    found["value"].as_str()
+    let tag = tags.iter().find(|tag| tag["key"] == name)?;
+    tag["value"].as_str()
 }
 
 /// A Python with the packages of OpenTelemetry.

@@ -51,8 +51,8 @@ impl Lists {
     fn of(&self, namespace: &str, plural: &str) -> usize {
         let suffix = format!("/namespaces/{namespace}/{plural}");
         let lists = self.0.lock().expect("no panic");
-        let found = lists.iter().filter(|(path, _)| path.ends_with(&suffix));
-        found.map(|(_, count)| count).sum()
+        let counts = lists.iter().filter(|(path, _)| path.ends_with(&suffix));
+        counts.map(|(_, count)| count).sum()
     }
 }
 

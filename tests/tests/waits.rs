@@ -305,8 +305,8 @@ async fn exit_codes_distinguish_a_timeout_from_what_was_not_to_be_waited_for() {
         for (command, ..) in waiting_commands() {
             for (options, missing, away) in options {
                 let (code, said) = ended(stage.koncli(&with(&command, options))).await;
-                let wanted = if is_away { away } else { missing };
-                assert_eq!(code, wanted, "{command:?} {options:?}: {said}");
+                let expected = if is_away { away } else { missing };
+                assert_eq!(code, expected, "{command:?} {options:?}: {said}");
             }
         }
     };
@@ -382,11 +382,11 @@ async fn a_wait_asks_nothing_while_nothing_happens() {
         let waiting = stage.wait(kind, "1h").await;
         // Only time can show that nothing comes.
         tokio::time::sleep(Duration::from_secs(idle)).await;
-        let asked = stage.front.faults.requests();
+        let requests = stage.front.faults.requests();
         let resource = format!("{kind}s");
         let once = [format!("get {resource}"), format!("watch {resource}")];
         let expected = once.to_vec();
-        let (first, renewals) = asked.split_at(expected.len());
+        let (first, renewals) = requests.split_at(expected.len());
         assert_eq!(first, expected, "{kind}");
         assert!(
             renewals.iter().all(|request| once.contains(request)),

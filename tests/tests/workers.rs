@@ -143,8 +143,16 @@ async fn play(cluster: &Cluster, rust: usize, others: Option<(Command, usize)>) 
 /// No version of the ledger that was ever stored has more holders than permits.
 async fn ledger(cluster: &Cluster, namespace: &str) {
     let stored = cluster.stored::<Semaphore>(namespace).await;
-    let most = stored.iter().filter_map(|one| one.status.as_ref());
-    let most = most.map(|status| status.holders.iter().map(|one| one.permits).sum::<u32>());
+    let most = stored
+        .iter()
+        .filter_map(|semaphore| semaphore.status.as_ref());
+    let most = most.map(|status| {
+        status
+            .holders
+            .iter()
+            .map(|holder| holder.permits)
+            .sum::<u32>()
+    });
     assert_eq!(most.max(), u32::try_from(PERMITS).ok());
     println!("the ledger was written {} times", stored.len());
 }

@@ -66,7 +66,7 @@ fn subcommands() -> Vec<String> {
 pub(crate) fn pipelines(extent: Extent) -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut rows = Vec::new();
-    for stages in [100, 1000, 10_000, 100_000].map(|stages| extent.of(stages)) {
+    for stages in extent.sizes(&[100, 1000, 10_000, 100_000]) {
         let text = pipeline(stages);
         let file: PathBuf = folder.path().join(format!("{stages}.kon"));
         std::fs::write(&file, &text).expect("a file");

@@ -77,13 +77,16 @@ async fn grants(cluster: &Cluster, semaphores: usize, permits: u32, count: usize
     let paused = all.iter().map(|name| object(name, json!({"permits": 0})));
     create(&ledgers, paused.collect()).await;
     let claims = api::<Claim>(&cluster.client, &namespace);
-    let asked = names("c", count);
-    let asking = asked.iter().enumerate();
+    let claim_names = names("c", count);
+    let asking = claim_names.iter().enumerate();
     let asking =
         asking.map(|(index, name)| claim(name, "Semaphore", &all[index % semaphores], json!({})));
     create(&claims, asking.collect()).await;
     for name in &all {
-        reached(&ledgers, name, WITHIN, |one| one.status.is_some()).await;
+        reached(&ledgers, name, WITHIN, |semaphore| {
+            semaphore.status.is_some()
+        })
+        .await;
     }
     let (releases, mut release) = mpsc::unbounded_channel();
     let mut seen = BTreeSet::new();
@@ -263,12 +266,12 @@ pub(crate) async fn expiries(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     .await;
     let claims = api::<Claim>(&cluster.client, &namespace);
     let (times_seen, mut seen) = mpsc::unbounded_channel();
-    let mut known = BTreeSet::new();
+    let mut granted_names = BTreeSet::new();
     let watching = watch(&claims, move |claim: Claim| {
-        if granted(&claim) && known.insert(claim.name_any()) {
+        if granted(&claim) && granted_names.insert(claim.name_any()) {
             let _ = times_seen.send((claim.spec.target.name.clone(), Timestamp::now()));
         }
-        known.len() == 2 * samples
+        granted_names.len() == 2 * samples
     })
     .await;
     for turn in ["first", "second"] {
@@ -306,7 +309,7 @@ pub(crate) async fn expiries(cluster: &Cluster, extent: Extent) -> Vec<Row> {
 pub(crate) async fn queue(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     const RELEASES: usize = 21;
     let mut rows = Vec::new();
-    for count in [500, 5000, 50_000].map(|count| extent.of(count)) {
+    for count in extent.sizes(&[500, 5000, 50_000]) {
         progress(&format!("S4: {count} Claims"));
         let (operator, claims) = one_permit(cluster, "s4").await;
         let before = processor(operator.id());

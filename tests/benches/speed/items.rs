@@ -50,8 +50,8 @@ pub(crate) async fn lists(cluster: &Cluster, extent: Extent) -> Vec<Row> {
 /// S2: a stage for each of 100, 1,000 and 10,000 items, from its start to the end of its run.
 pub(crate) async fn fan_out(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     let mut rows = Vec::new();
-    for items in [100, 1000, 10_000].map(|items| extent.of(items)) {
-        let (mut took, mut asked, mut worked) = (Vec::new(), Vec::new(), Vec::new());
+    for items in extent.sizes(&[100, 1000, 10_000]) {
+        let (mut took, mut requests_per_item, mut worked) = (Vec::new(), Vec::new(), Vec::new());
         let mut resident = Vec::new();
         for round in 1..=extent.rounds(if items > 1000 { 1 } else { 3 }) {
             progress(&format!("S2: {items} items, round {round}"));
@@ -73,7 +73,7 @@ pub(crate) async fn fan_out(cluster: &Cluster, extent: Extent) -> Vec<Row> {
                 .iter()
                 .filter(|((caller, ..), _)| caller == "koncli");
             let by_operator: u64 = by_operator.map(|(_, count)| count).sum();
-            asked.push(by_operator as f64 / items as f64);
+            requests_per_item.push(by_operator as f64 / items as f64);
             worked.push(processor(operator.id()) * 1000.0 / items as f64);
             resident.push(memory(operator.id()).0);
         }
@@ -82,7 +82,11 @@ pub(crate) async fn fan_out(cluster: &Cluster, extent: Extent) -> Vec<Row> {
         };
         rows.extend([
             row("a run of one stage for each item", "s", &took),
-            row("the operator's requests for each item", "requests", &asked),
+            row(
+                "the operator's requests for each item",
+                "requests",
+                &requests_per_item,
+            ),
             row("the operator's processor time for each item", "ms", &worked),
             row(
                 "the operator's memory after a run with items",

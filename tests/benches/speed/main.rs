@@ -80,31 +80,31 @@ const MEASUREMENTS: [(&[&str], Ground); 20] = [
 ];
 
 fn main() {
-    let asked = match Asked::parse(std::env::args().skip(1)) {
-        Ok(asked) => asked,
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
         Err(message) => {
             progress(&message);
             std::process::exit(2);
         }
     };
     let runtime = Runtime::new().expect("threads");
-    runtime.block_on(LocalSet::new().run_until(all(&asked)));
+    runtime.block_on(LocalSet::new().run_until(all(&arguments)));
 }
 
 /// What the command line asks for.
-struct Asked {
+struct Arguments {
     words: Vec<String>,
     ids: Vec<String>,
     extent: Extent,
 }
 
-impl Asked {
+impl Arguments {
     /// # Errors
     /// What is wrong with the words, and what to write instead.
     fn parse(words: impl Iterator<Item = String>) -> Result<Self, String> {
         // What cargo adds.
         let words: Vec<String> = words.filter(|word| word != "--bench").collect();
-        let mut asked = Self {
+        let mut arguments = Self {
             words: words.clone(),
             ids: Vec::new(),
             extent: Extent {
@@ -117,32 +117,33 @@ impl Asked {
             match word.as_str() {
                 "--scale" => {
                     let scale = rest.next().and_then(|word| share(word));
-                    asked.extent.scale =
+                    arguments.extent.scale =
                         scale.ok_or("--scale needs a share such as 1/100, above 0 and up to 1")?;
                 }
                 "--rounds" => {
                     let rounds = rest.next().and_then(|word| word.parse().ok());
                     let rounds = rounds.filter(|rounds| *rounds > 0);
-                    asked.extent.rounds = Some(rounds.ok_or("--rounds needs a number above 0")?);
+                    arguments.extent.rounds =
+                        Some(rounds.ok_or("--rounds needs a number above 0")?);
                 }
-                id if every_id().any(|known| known == id) => asked.ids.push(id.to_owned()),
+                id if every_id().any(|other| other == id) => arguments.ids.push(id.to_owned()),
                 other => {
-                    let known: Vec<&str> = every_id().collect();
+                    let ids: Vec<&str> = every_id().collect();
                     return Err(format!(
                         "there is no row {other}; the rows are {}",
-                        known.join(" ")
+                        ids.join(" ")
                     ));
                 }
             }
         }
-        Ok(asked)
+        Ok(arguments)
     }
 
     fn wants(&self, ids: &[&str]) -> bool {
         self.ids.is_empty()
             || ids
                 .iter()
-                .any(|id| self.ids.iter().any(|asked| asked == id))
+                .any(|id| self.ids.iter().any(|other| other == id))
     }
 }
 
@@ -159,11 +160,11 @@ fn share(word: &str) -> Option<f64> {
     (share > 0.0 && share <= 1.0).then_some(share)
 }
 
-async fn all(asked: &Asked) {
-    println!("{}", json!({"machine": machine::machine(&asked.words)}));
+async fn all(arguments: &Arguments) {
+    println!("{}", json!({"machine": machine::machine(&arguments.words)}));
     let mut shared: Option<Arc<Cluster>> = None;
     for (ids, ground) in MEASUREMENTS {
-        if !asked.wants(ids) {
+        if !arguments.wants(ids) {
             continue;
         }
         progress(&format!("{}: begins", ids.join(", ")));
@@ -184,12 +185,12 @@ async fn all(asked: &Asked) {
             }
         };
         // As a task, so that its panic is an error.
-        let mut task = spawn_local(measured(ids[0], cluster, asked.extent));
+        let mut task = spawn_local(measured(ids[0], cluster, arguments.extent));
         let failed = |error: String| json!({"id": ids.join(", "), "error": error});
         match tokio::time::timeout(WITHIN, &mut task).await {
             Ok(Ok(rows)) => {
                 for row in rows {
-                    println!("{}", line(&row, asked.extent));
+                    println!("{}", line(&row, arguments.extent));
                 }
             }
             Ok(Err(error)) => println!("{}", failed(error.to_string())),

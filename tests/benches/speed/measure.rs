@@ -21,6 +21,13 @@ impl Extent {
         ((full as f64 * self.scale).round() as usize).max(1)
     }
 
+    /// The sizes of a row at this scale, each once.
+    pub(crate) fn sizes(self, full: &[usize]) -> Vec<usize> {
+        let mut sizes: Vec<usize> = full.iter().map(|size| self.of(*size)).collect();
+        sizes.dedup();
+        sizes
+    }
+
     /// How often a measurement is repeated that is usually repeated so often, at least once.
     pub(crate) fn rounds(self, usually: usize) -> usize {
         self.rounds.unwrap_or(usually).max(1)

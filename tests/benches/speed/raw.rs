@@ -55,9 +55,9 @@ pub(crate) fn api<K: Object>(client: &Client, namespace: &str) -> Api<K> {
 
 /// Creates all of them.
 pub(crate) async fn create<K: Object>(api: &Api<K>, objects: Vec<K>) {
-    let created = stream::iter(objects).map(async |one: K| {
-        let created = api.create(&PostParams::default(), &one).await;
-        created.unwrap_or_else(|error| panic!("{}: {error}", one.name_any()));
+    let created = stream::iter(objects).map(async |object: K| {
+        let created = api.create(&PostParams::default(), &object).await;
+        created.unwrap_or_else(|error| panic!("{}: {error}", object.name_any()));
     });
     created.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
@@ -143,14 +143,14 @@ pub(crate) async fn watch_those<K: Object>(
             let mut events = stream::iter(opened).flatten();
             while let Some(event) = events.next().await {
                 match event {
-                    Ok(WatchEvent::Added(one) | WatchEvent::Modified(one)) => {
-                        version = one.resource_version().expect("a version");
-                        if seen(one) {
+                    Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                        version = object.resource_version().expect("a version");
+                        if seen(object) {
                             return;
                         }
                     }
-                    Ok(WatchEvent::Deleted(one)) => {
-                        version = one.resource_version().expect("a version");
+                    Ok(WatchEvent::Deleted(object)) => {
+                        version = object.resource_version().expect("a version");
                     }
                     Ok(WatchEvent::Bookmark(mark)) => version = mark.metadata.resource_version,
                     Ok(WatchEvent::Error(status)) => {
@@ -193,10 +193,10 @@ pub(crate) async fn reached<K: Object>(
 ) -> K {
     let condition = |object: Option<&K>| object.is_some_and(&expected);
     let waiting = await_condition(api.clone(), name, condition);
-    let Ok(found) = tokio::time::timeout(within, waiting).await else {
+    let Ok(watched) = tokio::time::timeout(within, waiting).await else {
         panic!("{name} is not as expected within {} s", within.as_secs());
     };
-    found.expect("a watch").expect("an object")
+    watched.expect("a watch").expect("an object")
 }
 
 /// Whether a Gate is open.
@@ -228,13 +228,13 @@ pub(crate) fn job(name: &str, annotations: Value) -> Job {
 
 /// An object of ours from its spec.
 pub(crate) fn object<K: Object>(name: &str, spec: Value) -> K {
-    let one = json!({
+    let manifest = json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
         "metadata": {"name": name},
         "spec": spec,
     });
-    serde_json::from_value(one).expect("an object")
+    serde_json::from_value(manifest).expect("an object")
 }
 
 /// `count` names with this prefix.

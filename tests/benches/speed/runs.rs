@@ -44,7 +44,7 @@ pub(crate) async fn thousand_stages(cluster: &Cluster, extent: Extent) -> Vec<Ro
 /// S1: 100, 1,000 and 10,000 stages, ten in a row, each after three of the layer before.
 pub(crate) async fn stages(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     let mut rows = Vec::new();
-    for width in [10, 100, 1000].map(|width| extent.of(width)) {
+    for width in extent.sizes(&[10, 100, 1000]) {
         let count = LAYERS * width;
         let text = pipeline(width, 3);
         let (mut floors, mut ours, mut runs) = (Vec::new(), Vec::new(), Vec::new());
@@ -107,7 +107,7 @@ pub(crate) async fn stages(cluster: &Cluster, extent: Extent) -> Vec<Row> {
 /// S3: 10, 100 and 1,000 runs of three stages in a row, created at once.
 pub(crate) async fn at_once(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     let mut rows = Vec::new();
-    for count in [10, 100, 1000].map(|count| extent.of(count)) {
+    for count in extent.sizes(&[10, 100, 1000]) {
         let (mut took, mut worked, mut resident) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=extent.rounds(3) {
             progress(&format!("S3: {count} runs, round {round}"));

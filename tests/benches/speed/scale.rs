@@ -119,11 +119,11 @@ pub(crate) async fn primitives(cluster: &Cluster, namespace: &str, each: std::op
 
 /// Jobs with these numbers, each of which waits for a Gate.
 pub(crate) fn jobs(numbers: std::ops::Range<usize>, gate: impl Fn(usize) -> String) -> Vec<Job> {
-    let one = |index| {
+    let waiting_job = |index| {
         let annotations = json!({"konductor.io/gate": gate(index)});
         job(&format!("j-{index}"), annotations)
     };
-    numbers.map(one).collect()
+    numbers.map(waiting_job).collect()
 }
 
 /// Reads everything that the operator reads, page by page, all kinds at once.

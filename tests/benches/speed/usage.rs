@@ -22,28 +22,28 @@ pub(crate) struct Requests(BTreeMap<(String, String, String), f64>);
 impl Requests {
     pub(crate) fn since(&self, before: &Self) -> Self {
         let counts = self.0.iter().map(|(key, count)| {
-            let known = before.0.get(key).copied().unwrap_or_default();
-            (key.clone(), count - known)
+            let earlier = before.0.get(key).copied().unwrap_or_default();
+            (key.clone(), count - earlier)
         });
         Self(counts.filter(|(_, count)| *count > 0.0).collect())
     }
 
     /// How many of these resources of these verbs, in the groups that the operator writes to.
     pub(crate) fn of(&self, resources: &[&str], verbs: &[&str]) -> f64 {
-        let wanted = self.0.iter().filter(|((group, resource, verb), _)| {
+        let counts = self.0.iter().filter(|((group, resource, verb), _)| {
             GROUPS.contains(&group.as_str())
                 && resources.contains(&resource.as_str())
                 && verbs.contains(&verb.as_str())
         });
-        wanted.map(|(_, count)| count).sum()
+        counts.map(|(_, count)| count).sum()
     }
 
     /// All writes of our kinds and of Jobs.
     pub(crate) fn writes(&self) -> f64 {
-        let wanted = self.0.iter().filter(|((group, _, verb), _)| {
+        let counts = self.0.iter().filter(|((group, _, verb), _)| {
             GROUPS.contains(&group.as_str()) && WRITES.contains(&verb.as_str())
         });
-        wanted.map(|(_, count)| count).sum()
+        counts.map(|(_, count)| count).sum()
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn barriers(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     let namespace = cluster.namespace("p1").await;
     let _operator = OperatorProcess::start(cluster, &namespace);
     let mut rows = Vec::new();
-    for waiters in [1, 100, 1000].map(|waiters| extent.of(waiters)) {
+    for waiters in extent.sizes(&[1, 100, 1000]) {
         progress(&format!("P1: {waiters} that wait"));
         let (mut floors, mut ours) = (Vec::new(), Vec::new());
         for round in 0..extent.rounds(11) {
@@ -61,7 +61,7 @@ pub(crate) async fn tasks(cluster: &Cluster, extent: Extent) -> Vec<Row> {
     let namespace = cluster.namespace("s5").await;
     let operator = OperatorProcess::start(cluster, &namespace);
     let mut rows = Vec::new();
-    for waiters in [100, 1000, 10_000].map(|waiters| extent.of(waiters)) {
+    for waiters in extent.sizes(&[100, 1000, 10_000]) {
         progress(&format!("S5: {waiters} tasks that wait"));
         let mut ours = Vec::new();
         for round in 0..extent.rounds(5) {

@@ -140,11 +140,12 @@ impl Load {
 /// Which of the two operators leads, as soon as both are ready and none is an earlier one.
 async fn leader_of_two(cluster: &Cluster, gone: Option<&Pod>) -> Pod {
     let same = |pod: &Pod| {
-        let restarts = |pod| container(pod).map_or(0, |one| one.restart_count);
+        let restarts = |pod| container(pod).map_or(0, |status| status.restart_count);
         gone.is_some_and(|gone| gone.uid() == pod.uid() && restarts(gone) == restarts(pod))
     };
     let ready = |pod: &Pod| {
-        pod.metadata.deletion_timestamp.is_none() && container(pod).is_some_and(|one| one.ready)
+        pod.metadata.deletion_timestamp.is_none()
+            && container(pod).is_some_and(|status| status.ready)
     };
     loop {
         let pods = find(cluster, SYSTEM, |pods: &[Pod]| {
@@ -183,8 +184,8 @@ async fn end(cluster: &Cluster, leader: &Pod, manner: Manner) {
 
 /// `KONDUCTOR_KILLS` says how often; a few times where it says nothing.
 fn rounds() -> usize {
-    let given = std::env::var("KONDUCTOR_KILLS").ok();
-    given.map_or(6, |rounds| {
+    let value = std::env::var("KONDUCTOR_KILLS").ok();
+    value.map_or(6, |rounds| {
         rounds.parse().expect("KONDUCTOR_KILLS is a number")
     })
 }

@@ -41,7 +41,7 @@ pub async fn values_and_tokens_reach_real_containers(cluster: &Cluster) {
     let book = book.expect("a Job of each stage");
     assert_eq!(output(book, "booked"), Some(42));
     let leases: Vec<Lease> = cluster.stored(&namespace).await;
-    let granted = leases.iter().filter_map(|one| one.status.as_ref());
+    let granted = leases.iter().filter_map(|lease| lease.status.as_ref());
     let token = granted
         .filter(|status| status.in_use == 1)
         .find_map(|status| status.token);
@@ -57,7 +57,9 @@ async fn holder_is(cluster: &Cluster, namespace: &str, holder: &str) {
 }
 
 fn holders(semaphores: &[Semaphore]) -> Vec<String> {
-    let statuses = semaphores.iter().filter_map(|one| one.status.as_ref());
+    let statuses = semaphores
+        .iter()
+        .filter_map(|semaphore| semaphore.status.as_ref());
     statuses
         .flat_map(|status| &status.holders)
         .map(|held| held.holder.clone())
@@ -67,13 +69,13 @@ fn holders(semaphores: &[Semaphore]) -> Vec<String> {
 /// The first pod of a Job, once its container runs.
 async fn running(cluster: &Cluster, namespace: &str, name: &str) -> Pod {
     let mine = |pods: &[Pod]| {
-        let found = pods
+        let pod = pods
             .iter()
             .find(|pod| pod.name_any().starts_with(name) && began(pod).is_some());
-        found.cloned()
+        pod.cloned()
     };
-    let found = find(cluster, namespace, |pods| mine(pods).is_some()).await;
-    mine(&found).expect("it is there")
+    let pods = find(cluster, namespace, |pods| mine(pods).is_some()).await;
+    mine(&pods).expect("it is there")
 }
 
 async fn failed(cluster: &Cluster, namespace: &str, name: &str) {
@@ -117,7 +119,7 @@ pub async fn the_lease_of_a_killed_pod_passes_on_after_its_ttl(cluster: &Cluster
     find(cluster, &namespace, |leases: &[Lease]| {
         leases
             .iter()
-            .filter_map(|one| one.status.as_ref())
+            .filter_map(|lease| lease.status.as_ref())
             .any(|status| status.in_use == 1)
     })
     .await;
@@ -144,7 +146,7 @@ pub async fn the_lease_of_a_killed_pod_passes_on_after_its_ttl(cluster: &Cluster
         "{after:?} after it was killed"
     );
     let leases: Vec<Lease> = cluster.stored(&namespace).await;
-    let held = leases.iter().filter_map(|one| one.status.as_ref());
+    let held = leases.iter().filter_map(|lease| lease.status.as_ref());
     let mut tokens: Vec<i64> = held
         .filter(|status| status.in_use == 1)
         .filter_map(|status| status.token)
@@ -193,7 +195,10 @@ pub async fn a_silent_node_keeps_the_permits_of_what_may_still_run(cluster: &Clu
             .any(|pod| pod.uid() == first.uid() && pod.metadata.deletion_timestamp.is_some())
     })
     .await;
-    let semaphores = find(cluster, &namespace, |found: &[Semaphore]| !found.is_empty()).await;
+    let semaphores = find(cluster, &namespace, |semaphores: &[Semaphore]| {
+        !semaphores.is_empty()
+    })
+    .await;
     assert_eq!(holders(&semaphores), ["first"]);
     assert!(cluster.node().runs(&first, "work"), "it still runs");
     cluster.node().start_kubelet();
@@ -202,7 +207,7 @@ pub async fn a_silent_node_keeps_the_permits_of_what_may_still_run(cluster: &Clu
     let stored: Vec<Semaphore> = cluster.stored(&namespace).await;
     let most = stored
         .iter()
-        .flat_map(|one| &one.status)
+        .flat_map(|semaphore| &semaphore.status)
         .map(|status| status.in_use);
     assert_eq!(most.max(), Some(1));
     // Whoever comes next finds the node as it was.

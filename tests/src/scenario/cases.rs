@@ -87,19 +87,19 @@ pub async fn a_pipeline_that_is_applied_twice_succeeds_once(cluster: &Cluster) {
 pub async fn ledgers_of_two_pipelines_are_two(cluster: &Cluster) {
     let namespace = cluster.namespace("names").await;
     let folder = tempfile::tempdir().expect("a folder");
-    let one = r#"pipeline etl { semaphore db-main { permits = 1 }  defaults { image = "busybox:1.36" }
+    let etl = r#"pipeline etl { semaphore db-main { permits = 1 }  defaults { image = "busybox:1.36" }
       stage load holding db-main { run = "true" } }"#;
-    let other = r#"pipeline etl-db { semaphore main { permits = 50 }  defaults { image = "busybox:1.36" }
+    let etl_db = r#"pipeline etl-db { semaphore main { permits = 50 }  defaults { image = "busybox:1.36" }
       stage x holding main { run = "true" } }"#;
-    for (name, text) in [("one.kon", one), ("other.kon", other)] {
+    for (name, text) in [("one.kon", etl), ("other.kon", etl_db)] {
         let file = written(folder.path(), name, text);
         let (code, text) = ran(cluster, &namespace, &["apply", &file]).await;
         assert_eq!(code, Some(0), "{text}");
     }
     let semaphores = api::<Semaphore>(cluster, &namespace);
     for (name, permits) in [("etl.db-main", 1), ("etl-db.main", 50)] {
-        let found = semaphores.get(name).await.expect("a Semaphore");
-        assert_eq!(found.spec.permits, permits, "{name}");
+        let semaphore = semaphores.get(name).await.expect("a Semaphore");
+        assert_eq!(semaphore.spec.permits, permits, "{name}");
     }
 }
 
@@ -166,8 +166,8 @@ pub async fn a_semaphore_that_somebody_scales_stays_so_until_its_file_changes(cl
         "{said}"
     );
     let permits = async || {
-        let found = semaphores.get("maint-db").await;
-        found.expect("a Semaphore").spec.permits
+        let semaphore = semaphores.get("maint-db").await;
+        semaphore.expect("a Semaphore").spec.permits
     };
     assert_eq!(permits().await, 0);
     let (code, said) = ran(cluster, &namespace, &["status", "second"]).await;
@@ -195,12 +195,12 @@ where
 {
     let objects: Api<K> = api(cluster, namespace);
     let list = objects.list(&ListParams::default()).await.expect("a list");
-    for one in list.items {
+    for object in list.items {
         // It may go with its owner.
         let _ = objects
-            .delete(&one.name_any(), &DeleteParams::background())
+            .delete(&object.name_any(), &DeleteParams::background())
             .await;
-        let (name, uid) = (one.name_any(), one.uid().expect("a uid"));
+        let (name, uid) = (object.name_any(), object.uid().expect("a uid"));
         let gone = is_deleted(&uid);
         let gone = await_condition(objects.clone(), &name, gone);
         let gone = tokio::time::timeout(WITHIN, gone).await;

@@ -66,9 +66,9 @@ pub async fn each_cause_is_said_of_real_containers(cluster: &Cluster) {
     );
     let begun = Instant::now();
     loop {
-        let found = stages(cluster, &namespace);
+        let stages = stages(cluster, &namespace);
         let is_said = |(stage, state, why): &(&str, &str, &str)| {
-            found
+            stages
                 .iter()
                 .any(|(a, b, c)| a == stage && b == state && c.starts_with(why))
         };
@@ -76,7 +76,7 @@ pub async fn each_cause_is_said_of_real_containers(cluster: &Cluster) {
             break;
         }
         let pods = || kubectl(cluster, &namespace, &["get", "pods", "--output", "yaml"]);
-        assert!(begun.elapsed() < WITHIN, "{found:#?}\n{}", pods());
+        assert!(begun.elapsed() < WITHIN, "{stages:#?}\n{}", pods());
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
     koncli(
@@ -87,10 +87,10 @@ pub async fn each_cause_is_said_of_real_containers(cluster: &Cluster) {
     find(cluster, &namespace, |runs: &[Run]| {
         let statuses = runs.iter().filter_map(|run| run.status.as_ref());
         let mut conditions = statuses.flat_map(|status| &status.conditions);
-        conditions.any(|one| {
+        conditions.any(|condition| {
             let why = "stage memory failed (job/causes-memory): OOMKilled (exit code 137); \
                        2 other stages failed: command, init";
-            one.type_ == "Failing" && one.message == why
+            condition.type_ == "Failing" && condition.message == why
         })
     })
     .await;

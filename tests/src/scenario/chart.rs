@@ -113,7 +113,7 @@ pub async fn what_koncli_installs_is_what_the_chart_installs(cluster: &Cluster) 
         "{printed}"
     );
     let gone = deployments.get_opt("konductor").await.expect("an answer");
-    assert!(gone.is_none_or(|one| one.metadata.deletion_timestamp.is_some()));
+    assert!(gone.is_none_or(|deployment| deployment.metadata.deletion_timestamp.is_some()));
     let crds: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
     assert!(crds.get("runs.konductor.io").await.is_ok(), "CRDs stay");
     assert_eq!(
@@ -133,11 +133,11 @@ pub async fn the_chart_lints_and_every_set_of_values_is_accepted(cluster: &Clust
         let rendered = done(helm(cluster, &arguments));
         let documents = rendered.split("\n---\n");
         // Nobody installs the Prometheus operator here.
-        let known: Vec<&str> = documents
-            .filter(|one| !one.contains("apiVersion: monitoring.coreos.com/"))
+        let documents: Vec<&str> = documents
+            .filter(|document| !document.contains("apiVersion: monitoring.coreos.com/"))
             .collect();
         let file = folder.path().join(format!("{index}.yaml"));
-        std::fs::write(&file, known.join("\n---\n")).expect("a file");
+        std::fs::write(&file, documents.join("\n---\n")).expect("a file");
         let applied = Command::new(cluster.kubectl())
             .args([
                 "apply",
@@ -176,11 +176,11 @@ pub async fn the_chart_comes_and_goes_and_leaves_what_people_made(cluster: &Clus
         .expect("created");
     let deployments: Api<Deployment> = api(cluster, &namespace);
     let replicas = || async {
-        let found = deployments
+        let deployment = deployments
             .get("comes-and-goes-konductor")
             .await
             .expect("it is there");
-        found.spec.and_then(|spec| spec.replicas)
+        deployment.spec.and_then(|spec| spec.replicas)
     };
     assert_eq!(replicas().await, Some(2));
     install(
@@ -199,19 +199,19 @@ pub async fn the_chart_comes_and_goes_and_leaves_what_people_made(cluster: &Clus
         cluster,
         &["uninstall", "comes-and-goes", "--namespace", &namespace],
     ));
-    let found = deployments
+    let deployment = deployments
         .get_opt("comes-and-goes-konductor")
         .await
         .expect("an answer");
-    assert_eq!(found.map(|one| one.metadata.name), None);
+    assert_eq!(deployment.map(|deployment| deployment.metadata.name), None);
     let crds: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
     for crd in konductor_api::crds() {
         let name = crd.metadata.name.expect("a name");
-        let found = crds
+        let stored = crds
             .get(&name)
             .await
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(found.metadata.deletion_timestamp, None, "{name}");
+        assert_eq!(stored.metadata.deletion_timestamp, None, "{name}");
     }
     assert_eq!(
         semaphores

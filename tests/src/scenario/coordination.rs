@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{
-    Barrier, BarrierPhase, BarrierSpec, Claim, Gate, JobPhase, Lease, LeaseSpec, Semaphore,
-    SemaphoreSpec, job_ended, job_phase,
+    Barrier, BarrierPhase, BarrierSpec, Claim, Gate, GatePhase, GateSpec, JobPhase, Lease,
+    LeaseSpec, Semaphore, SemaphoreSpec, job_ended, job_phase,
 };
+use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
@@ -134,6 +135,47 @@ pub async fn two_operators_grant_no_more_than_one_does(cluster: &Cluster) {
     let _one = Operator::start(cluster, &namespace);
     let _other = Operator::start(cluster, &namespace);
     fifty_claims(cluster, &namespace).await;
+}
+
+/// A Gate of 60 conditions writes how far it is every 600 ms at most, and that it is open in the moment of the last one.
+pub async fn progress_of_a_large_gate_is_written_now_and_then(cluster: &Cluster) {
+    const CONDITIONS: usize = 60;
+    let gate = |name: &str, spec: Value| {
+        let spec: GateSpec = serde_json::from_value(spec).expect("a spec");
+        Gate::new(name, spec)
+    };
+    let namespace = cluster.namespace("progress").await;
+    let _operator = Operator::start(cluster, &namespace);
+    let gates = api::<Gate>(cluster, &namespace);
+    let parts: Vec<String> = (0..CONDITIONS)
+        .map(|index| format!("part-{index}"))
+        .collect();
+    let condition = |part: &String| json!({"type": "Gate", "name": part, "state": "Open"});
+    let conditions: Vec<Value> = parts.iter().map(condition).collect();
+    let all = gate("all", json!({"conditions": conditions}));
+    let created = gates.create(&PostParams::default(), &all).await;
+    created.expect("a gate");
+    let is_seen = |gate: &Gate| gate.status.is_some();
+    until(&cluster.client, &namespace, "all", is_seen).await;
+    let versions = Versions::<Gate>::watch(&cluster.client, &namespace).await;
+    let begun = Instant::now();
+    for part in &parts {
+        let part = gate(part, json!({"decision": "Open"}));
+        let created = gates.create(&PostParams::default(), &part).await;
+        created.expect("a gate");
+    }
+    let is_open = |gate: &Gate| {
+        let status = gate.status.as_ref();
+        status.is_some_and(|status| status.phase == GatePhase::Open)
+    };
+    until(&cluster.client, &namespace, "all", is_open).await;
+    let most = 5 + begun.elapsed().as_millis() / 600;
+    let seen = versions.until_now().await;
+    let written = seen.iter().filter(|gate| gate.name_any() == "all").count();
+    assert!(
+        written as u128 <= most,
+        "{written} versions, and {most} at most"
+    );
 }
 
 /// Many wait, some arrive, twice even; it opens once, for all.

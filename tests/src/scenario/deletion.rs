@@ -60,9 +60,9 @@ pub async fn a_job_that_is_deleted_while_it_runs_ends_its_run(cluster: &Cluster)
         "{status:#?}"
     );
     let mut conditions = status.conditions.iter();
-    let succeeded = conditions.find(|one| one.type_ == SUCCEEDED);
+    let succeeded = conditions.find(|condition| condition.type_ == SUCCEEDED);
     assert_eq!(
-        succeeded.map(|one| one.message.as_str()),
+        succeeded.map(|condition| condition.message.as_str()),
         Some("stage a was deleted before it had ended (job/gone-a); 1 other stage did not run: b")
     );
     let b = jobs.get("gone-b").await.expect("it is there");

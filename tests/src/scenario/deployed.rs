@@ -71,7 +71,9 @@ pub(crate) async fn namespace(cluster: &Cluster, purpose: &str) -> String {
     let bound = bindings.create(&PostParams::default(), &binding).await;
     bound.expect("bound");
     find(cluster, &namespace, |accounts: &[ServiceAccount]| {
-        accounts.iter().any(|one| one.name_any() == "default")
+        accounts
+            .iter()
+            .any(|account| account.name_any() == "default")
     })
     .await;
     namespace
@@ -152,18 +154,18 @@ where
     let api: Api<K> = api(cluster, namespace);
     let begun = Instant::now();
     loop {
-        let found = api
+        let objects = api
             .list(&ListParams::default())
             .await
             .expect("a list")
             .items;
-        if expected(&found) {
-            return found;
+        if expected(&objects) {
+            return objects;
         }
         assert!(
             begun.elapsed() < WITHIN,
             "not as expected: {}",
-            serde_json::to_string_pretty(&found).expect("JSON")
+            serde_json::to_string_pretty(&objects).expect("JSON")
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -171,8 +173,8 @@ where
 
 /// Waits until so many Jobs, and no others, have completed.
 pub(crate) async fn all_complete(cluster: &Cluster, namespace: &str, jobs: usize) -> Vec<Job> {
-    find(cluster, namespace, |found: &[Job]| {
-        found.len() == jobs && found.iter().all(|job| is(job, "Complete"))
+    find(cluster, namespace, |listed: &[Job]| {
+        listed.len() == jobs && listed.iter().all(|job| is(job, "Complete"))
     })
     .await
 }
@@ -182,7 +184,7 @@ pub(crate) fn is(job: &Job, condition: &str) -> bool {
     let conditions = job.status.iter().flat_map(|status| &status.conditions);
     conditions
         .flatten()
-        .any(|one| one.type_ == condition && one.status == "True")
+        .any(|candidate| candidate.type_ == condition && candidate.status == "True")
 }
 
 /// The pods with a label `key=value`.

@@ -19,7 +19,7 @@ const KEYS: [(&str, &str); 2] = [
 struct Example {
     folder: &'static str,
     run: &'static str,
-    given: &'static [&'static str],
+    parameters: &'static [&'static str],
     file: &'static str,
     content: &'static str,
 }
@@ -28,14 +28,14 @@ const EXAMPLES: [Example; 5] = [
     Example {
         folder: "14-files",
         run: "files",
-        given: &["parts=2"],
+        parameters: &["parts=2"],
         file: "count/1/lines",
         content: "part 50 2500\n",
     },
     Example {
         folder: "16-samples",
         run: "samples",
-        given: &[],
+        parameters: &[],
         file: "report/report",
         // As `koncli run` of it writes it.
         content: include_str!("../../../koncli/tests/examples/16-samples.txt"),
@@ -43,21 +43,21 @@ const EXAMPLES: [Example; 5] = [
     Example {
         folder: "17-training",
         run: "training",
-        given: &[],
+        parameters: &[],
         file: "publish/published/card.txt",
         content: "trained for 20 epochs in training\naccuracy 0.960\n",
     },
     Example {
         folder: "18-release",
         run: "release",
-        given: &["systems=linux"],
+        parameters: &["systems=linux"],
         file: "pack/release/index.txt",
         content: "hello-1.4.0-linux-amd64: 40 bytes\nhello-1.4.0-linux-arm64: 40 bytes\n",
     },
     Example {
         folder: "19-requests",
         run: "requests",
-        given: &["days=2"],
+        parameters: &["days=2"],
         file: "total/table",
         content: "127 3 /login\n126 4 /\n119 0 /cart\n117 2 /search\n111 0 /about\n\
                   of [300,300] requests\n",
@@ -82,8 +82,8 @@ fn pipeline(example: &Example, server: &S3) -> String {
     let text = fs::read_to_string(&file).expect("an example");
     let line = |word: &str| {
         let mut lines = text.lines();
-        let found = lines.find(|line| line.trim_start().starts_with(word));
-        found.unwrap_or_else(|| panic!("{}: no {word}", file.display()))
+        let line = lines.find(|line| line.trim_start().starts_with(word));
+        line.unwrap_or_else(|| panic!("{}: no {word}", file.display()))
     };
     let store = format!(
         "  store {{ url = \"s3://{BUCKET}/{}\", secret = \"s3\", endpoint = \"{}\" }}",
@@ -113,7 +113,12 @@ pub async fn files_of_the_examples_pass_by_way_of_s3(cluster: &Cluster) {
         fs::write(&own, pipeline(example, &server)).expect("written");
         let own = own.display().to_string();
         let mut apply = vec!["apply", own.as_str(), "--wait", "--timeout", "6m"];
-        apply.extend(example.given.iter().flat_map(|given| ["--set", *given]));
+        apply.extend(
+            example
+                .parameters
+                .iter()
+                .flat_map(|parameter| ["--set", *parameter]),
+        );
         koncli(cluster, &namespace, &apply);
         let to = folder.path().join(example.run);
         fetch(cluster, &namespace, &server, example.run, &to);
@@ -122,8 +127,8 @@ pub async fn files_of_the_examples_pass_by_way_of_s3(cluster: &Cluster) {
     }
     // A program is executable wherever it arrives, and what is none is not.
     let is_executable = |path: &str| {
-        let found = fs::metadata(folder.path().join(path)).expect(path);
-        found.permissions().mode() & 0o111 != 0
+        let metadata = fs::metadata(folder.path().join(path)).expect(path);
+        metadata.permissions().mode() & 0o111 != 0
     };
     assert!(is_executable("release/build/linux-amd64/program"));
     assert!(!is_executable("files/count/1/lines"));
@@ -174,6 +179,6 @@ pub async fn files_of_restricted_containers_pass_by_way_of_s3(cluster: &Cluster)
     let folder = tempfile::tempdir().expect("a folder");
     let to = folder.path().join("files");
     fetch(cluster, &namespace, &server, "restricted", &to);
-    let found = fs::read_to_string(to.join("read/found")).expect("a file");
-    assert_eq!(found, "user 1000 found stages: 1\n");
+    let content = fs::read_to_string(to.join("read/found")).expect("a file");
+    assert_eq!(content, "user 1000 found stages: 1\n");
 }

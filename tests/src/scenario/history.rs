@@ -10,8 +10,10 @@ use crate::cluster::Cluster;
 /// The most permits of a Semaphore that were ever in use.
 pub(crate) async fn most_in_use(cluster: &Cluster, namespace: &str, name: &str) -> Option<u32> {
     let semaphores: Vec<Semaphore> = cluster.stored(namespace).await;
-    let named = semaphores.iter().filter(|one| one.name_any() == name);
-    let in_use = named.flat_map(|one| &one.status).map(|status| {
+    let named = semaphores
+        .iter()
+        .filter(|semaphore| semaphore.name_any() == name);
+    let in_use = named.flat_map(|semaphore| &semaphore.status).map(|status| {
         let permits = status.holders.iter().map(|held| held.permits);
         permits.sum::<u32>()
     });
@@ -57,9 +59,9 @@ pub(crate) async fn claims_were_granted_once(cluster: &Cluster, namespace: &str)
     let mut phases: BTreeMap<String, Vec<ClaimPhase>> = BTreeMap::new();
     for claim in &claims {
         let phase = claim.status.as_ref().map(|status| status.phase);
-        let known = phases.entry(claim.uid().unwrap_or_default()).or_default();
-        if known.last() != Some(&phase.unwrap_or_default()) {
-            known.push(phase.unwrap_or_default());
+        let claim_phases = phases.entry(claim.uid().unwrap_or_default()).or_default();
+        if claim_phases.last() != Some(&phase.unwrap_or_default()) {
+            claim_phases.push(phase.unwrap_or_default());
         }
     }
     let expected = [ClaimPhase::Queued, ClaimPhase::Granted];

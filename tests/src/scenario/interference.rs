@@ -90,8 +90,8 @@ async fn completed(cluster: &Cluster, namespace: &str, name: &str) {
 }
 
 async fn holders_are(cluster: &Cluster, namespace: &str, name: &str, expected: &[(&str, u32)]) {
-    until(&cluster.client, namespace, name, |found: &Semaphore| {
-        let holders = found.status.iter().flat_map(|status| &status.holders);
+    until(&cluster.client, namespace, name, |semaphore: &Semaphore| {
+        let holders = semaphore.status.iter().flat_map(|status| &status.holders);
         let holders = holders.map(|held| (held.holder.as_str(), held.permits));
         holders.eq(expected.iter().copied())
     })
@@ -145,8 +145,8 @@ pub async fn a_hold_that_is_edited_while_its_job_waits_leaks_nothing(cluster: &C
     for name in ["dropped", "moved", "raised"] {
         create::<Job>(cluster, &namespace, work(name, hold.clone())).await;
     }
-    until(&cluster.client, &namespace, "s", |found: &Semaphore| {
-        found
+    until(&cluster.client, &namespace, "s", |semaphore: &Semaphore| {
+        semaphore
             .status
             .as_ref()
             .is_some_and(|status| status.in_use == 3)

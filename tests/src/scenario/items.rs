@@ -47,7 +47,9 @@ fn given(job: &Participant) -> BTreeMap<String, String> {
         .spec
         .as_ref()
         .and_then(|spec| spec.template.metadata.clone());
-    template.and_then(|one| one.annotations).unwrap_or_default()
+    template
+        .and_then(|metadata| metadata.annotations)
+        .unwrap_or_default()
 }
 
 /// A list of three makes three pods, two at once; what they write is a list in its order, over which another stage goes;

@@ -157,7 +157,7 @@ impl Leader {
     /// Waits for a line with these words.
     async fn prints(&mut self, words: &str) -> String {
         let mut before = Vec::new();
-        let found = tokio::time::timeout(WITHIN, async {
+        let search = tokio::time::timeout(WITHIN, async {
             while let Some(line) = self.lines.recv().await {
                 if line.contains(words) {
                     return Some(line);
@@ -166,7 +166,7 @@ impl Leader {
             }
             None
         });
-        match found.await {
+        match search.await {
             Ok(Some(line)) => line,
             other => panic!(
                 "{} printed no {words:?} ({other:?}), but {before:?}",

@@ -98,6 +98,7 @@ scenarios! {
     adoption::a_run_leaves_the_jobs_alone_that_are_older_than_it,
     coordination::fifty_claims_on_two_permits_never_hold_three,
     coordination::two_operators_grant_no_more_than_one_does,
+    coordination::progress_of_a_large_gate_is_written_now_and_then,
     coordination::a_barrier_opens_for_its_waiters_when_the_last_party_arrives,
     coordination::a_barrier_created_again_counts_from_zero,
     coordination::a_lease_passes_on_when_it_is_not_renewed,

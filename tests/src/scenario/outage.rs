@@ -261,9 +261,9 @@ pub async fn etcd_is_killed_and_everything_continues(cluster: &Cluster) {
 /// One of two is stopped in the middle; when it continues, its knowledge is outdated.
 pub async fn one_of_two_operators_is_stopped_and_everything_continues(cluster: &Cluster) {
     let namespace = cluster.namespace("one-stops").await;
-    let [one, _other] = two_operators(cluster, &namespace);
+    let [operator, _other] = two_operators(cluster, &namespace);
     let load = Load::begin(cluster, &namespace, "10s").await;
-    let stopped = one.stop();
+    let stopped = operator.stop();
     let continues = tokio::spawn(async move {
         tokio::time::sleep(STOPPED).await;
         drop(stopped);

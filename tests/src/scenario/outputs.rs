@@ -126,9 +126,9 @@ pub async fn a_stage_whose_outputs_are_wrong_fails_and_names_each(cluster: &Clus
         .template
         .metadata
         .expect("metadata");
-    let given = template.annotations.expect("annotations");
+    let annotations = template.annotations.expect("annotations");
     assert_eq!(
-        given["konductor.io/in-0"], "0",
+        annotations["konductor.io/in-0"], "0",
         "a finally stage gets the default"
     );
 }
@@ -190,7 +190,9 @@ pub async fn items_that_are_left_out_count_as_skipped(cluster: &Cluster) {
 /// The annotations that a Job's pods carry.
 fn given(job: Job) -> std::collections::BTreeMap<String, String> {
     let template = job.spec.and_then(|spec| spec.template.metadata);
-    template.and_then(|one| one.annotations).unwrap_or_default()
+    template
+        .and_then(|metadata| metadata.annotations)
+        .unwrap_or_default()
 }
 
 /// Outputs of a fan-out reach their readers as a list, in the order of the items, without those that failed or were

@@ -219,7 +219,7 @@ pub async fn a_failed_stage_fails_the_run_and_what_depends_on_it_is_unreached(cl
             status
                 .conditions
                 .iter()
-                .any(|one| one.type_ == "Failing" && one.status == "True")
+                .any(|condition| condition.type_ == "Failing" && condition.status == "True")
         })
     })
     .await;
@@ -370,13 +370,13 @@ pub async fn an_operator_killed_in_the_middle_changes_nothing_in_the_outcome(clu
     let mut started: BTreeMap<String, bool> = BTreeMap::new();
     for job in jobs.until_now().await {
         let runs = job.spec.as_ref().and_then(|spec| spec.suspend) != Some(true);
-        let known = started.entry(job.name_any()).or_default();
+        let has_started = started.entry(job.name_any()).or_default();
         assert!(
-            runs || !*known,
+            runs || !*has_started,
             "{} was suspended after its start",
             job.name_any()
         );
-        *known |= runs;
+        *has_started |= runs;
     }
 }
 
@@ -391,8 +391,9 @@ where
     let all = api::<K>(cluster, namespace);
     let all = all.list(&ListParams::default()).await.expect("a list");
     let mut without = all.items;
-    without.retain(|one| {
-        one.owner_references()
+    without.retain(|object| {
+        object
+            .owner_references()
             .iter()
             .all(|owner| owner.kind != "Run")
     });
@@ -456,7 +457,7 @@ pub async fn a_run_created_in_part_says_so_and_applying_again_completes_it(clust
     until(&cluster.client, &namespace, "part", |run: &Run| {
         let status = run.status.iter();
         let mut conditions = status.flat_map(|status| &status.conditions);
-        conditions.any(|one| one.type_ == SUCCEEDED && one.message == expected)
+        conditions.any(|condition| condition.type_ == SUCCEEDED && condition.message == expected)
     })
     .await;
     let run_koncli = |words: &[&str]| {

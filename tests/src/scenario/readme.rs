@@ -93,8 +93,8 @@ fn crds(cluster: &Cluster) -> (Api<CustomResourceDefinition>, Vec<String>) {
 async fn remove_crds(cluster: &Cluster) {
     let (api, names) = crds(cluster);
     for name in names {
-        let found = api.get(&name).await.expect("a CRD");
-        let uid = found.metadata.uid.expect("a uid");
+        let crd = api.get(&name).await.expect("a CRD");
+        let uid = crd.metadata.uid.expect("a uid");
         let deleted = api.delete(&name, &DeleteParams::default()).await;
         deleted.expect("deleted");
         let gone = await_condition(api.clone(), &name, conditions::is_deleted(&uid));

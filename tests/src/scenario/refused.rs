@@ -38,7 +38,7 @@ pub async fn who_refuses_the_pods_of_a_stage_is_named(cluster: &Cluster) {
     until(&cluster.client, &namespace, "orders", |run: &Run| {
         let status = run.status.as_ref();
         let succeeded = status.and_then(|status| find(&status.conditions, SUCCEEDED));
-        succeeded.is_some_and(|one| one.message == expected)
+        succeeded.is_some_and(|condition| condition.message == expected)
     })
     .await;
     for arguments in [

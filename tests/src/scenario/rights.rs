@@ -164,18 +164,18 @@ async fn attempt(client: &Client, namespace: &str, verb: &str, resource: &str) -
         other => panic!("no version of {other} is known here"),
     };
     let all = format!("{root}/namespaces/{namespace}/{resource}");
-    let one = match subresource {
+    let object_path = match subresource {
         Some(subresource) => format!("{all}/nobody/{subresource}"),
         None => format!("{all}/nobody"),
     };
     let (method, path) = match verb {
-        "get" => ("GET", one),
+        "get" => ("GET", object_path),
         "list" => ("GET", all),
         "watch" => ("GET", format!("{all}?watch=true&timeoutSeconds=1")),
         "create" => ("POST", format!("{all}?dryRun=All")),
-        "update" => ("PUT", format!("{one}?dryRun=All")),
-        "patch" => ("PATCH", format!("{one}?dryRun=All")),
-        "delete" => ("DELETE", format!("{one}?dryRun=All")),
+        "update" => ("PUT", format!("{object_path}?dryRun=All")),
+        "patch" => ("PATCH", format!("{object_path}?dryRun=All")),
+        "delete" => ("DELETE", format!("{object_path}?dryRun=All")),
         _ => return None,
     };
     let media = match verb {
@@ -243,7 +243,7 @@ pub async fn the_operator_uses_each_right_of_the_chart_and_no_other(cluster: &Cl
     let ended = |run: &Run| {
         run.status
             .as_ref()
-            .is_some_and(|one| one.phase == RunPhase::Succeeded)
+            .is_some_and(|status| status.phase == RunPhase::Succeeded)
     };
     until(&cluster.client, &namespace, "rights", ended).await;
     the_doctor_is_content(cluster, &namespace);
@@ -251,10 +251,10 @@ pub async fn the_operator_uses_each_right_of_the_chart_and_no_other(cluster: &Cl
     drop((running, kubelet));
     // Nobody can read the log of a cluster that was there before.
     if let Some(used) = cluster.used_rights(&namespace, "needs-konductor") {
-        let mut given = given(cluster, &namespace, "needs-konductor-operator").await;
-        given.extend(self::given(cluster, &namespace, "needs-konductor-leader").await);
-        let unused: Vec<&String> = given.difference(&used).collect();
-        let missing: Vec<&String> = used.difference(&given).collect();
+        let mut granted = given(cluster, &namespace, "needs-konductor-operator").await;
+        granted.extend(given(cluster, &namespace, "needs-konductor-leader").await);
+        let unused: Vec<&String> = granted.difference(&used).collect();
+        let missing: Vec<&String> = used.difference(&granted).collect();
         assert_eq!((unused, missing), (vec![], vec![]), "unused, and missing");
     }
     done(helm(
@@ -388,7 +388,7 @@ where
         + 'static,
 {
     let api: Api<K> = api(cluster, namespace);
-    let gone = await_condition(api.clone(), name, |found: Option<&K>| found.is_none());
+    let gone = await_condition(api.clone(), name, |object: Option<&K>| object.is_none());
     let gone = tokio::time::timeout(WITHIN, gone).await;
     assert!(
         gone.is_ok(),

@@ -75,7 +75,7 @@ async fn kubeconfig_of(cluster: &Cluster, namespace: &str, account: &str, path: 
 async fn pod_of_next_slot(cluster: &Cluster, namespace: &str) -> Pod {
     let pods = watcher(api::<Pod>(cluster, namespace), watcher::Config::default());
     let mut pods = pods.boxed();
-    let found = async {
+    let first_pod = async {
         loop {
             let event = pods.next().await;
             if let Some(Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod))) = event
@@ -85,7 +85,7 @@ async fn pod_of_next_slot(cluster: &Cluster, namespace: &str) -> Pod {
             }
         }
     };
-    tokio::time::timeout(NEXT_SLOT_WITHIN, found)
+    tokio::time::timeout(NEXT_SLOT_WITHIN, first_pod)
         .await
         .expect("a slot comes each minute")
 }

@@ -46,7 +46,7 @@ pub async fn ten_extracts_complete_before_five_transforms_start(cluster: &Cluste
     create(cluster, &namespace, "etl-extract.yaml", 9);
     let arrived = |arrived: u32| {
         move |barriers: &[Barrier]| {
-            let status = barriers.iter().find_map(|one| one.status.as_ref());
+            let status = barriers.iter().find_map(|barrier| barrier.status.as_ref());
             status.is_some_and(|status| status.arrived == arrived)
         }
     };
@@ -57,7 +57,9 @@ pub async fn ten_extracts_complete_before_five_transforms_start(cluster: &Cluste
                 .status
                 .iter()
                 .flat_map(|status| &status.init_container_statuses);
-            let states = status.flatten().filter_map(|one| one.state.as_ref());
+            let states = status
+                .flatten()
+                .filter_map(|container_status| container_status.state.as_ref());
             states.clone().any(|state| state.running.is_some())
         });
         waiting.count() == 5
@@ -102,7 +104,7 @@ pub async fn a_cron_job_that_still_runs_is_not_run_again(cluster: &Cluster) {
     };
     begin("first");
     let held = |leases: &[Lease]| {
-        let status = leases.iter().find_map(|one| one.status.as_ref());
+        let status = leases.iter().find_map(|lease| lease.status.as_ref());
         status.is_some_and(|status| status.in_use == 1)
     };
     find(cluster, &namespace, held).await;
@@ -126,7 +128,9 @@ pub async fn a_cron_job_that_still_runs_is_not_run_again(cluster: &Cluster) {
     all_complete(cluster, &namespace, 3).await;
     assert!(printed(cluster, &namespace, "third", "reported"));
     let leases: Vec<Lease> = cluster.stored(&namespace).await;
-    let tokens = leases.iter().filter_map(|one| one.status.as_ref()?.token);
+    let tokens = leases
+        .iter()
+        .filter_map(|lease| lease.status.as_ref()?.token);
     let mut tokens: Vec<i64> = tokens.collect();
     tokens.dedup();
     assert_eq!(tokens.len(), 2, "two held it: {tokens:?}");
@@ -232,5 +236,5 @@ async fn ten_at_a_time(cluster: &Cluster, namespace: &str, semaphore: &str) {
     });
     assert!(most.max().expect("some") <= 10, "at the same time");
     let restarts = worked.iter().filter_map(container);
-    assert_eq!(restarts.map(|one| one.restart_count).sum::<i32>(), 0);
+    assert_eq!(restarts.map(|status| status.restart_count).sum::<i32>(), 0);
 }

@@ -38,10 +38,10 @@ pub(super) async fn delete(api: ApiServer, client: Client, plan: Plan, links: Ve
         return std::future::pending().await;
     }
     let mut seen = Seen::default();
-    let mut known = 0;
+    let mut records_seen = 0;
     let mut expiring: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
-        let records = api.history(known);
+        let records = api.history(records_seen);
         for record in &records {
             seen.count(record);
             for fault in due.extract_if(.., |fault| seen.is_at(fault)) {
@@ -60,7 +60,7 @@ pub(super) async fn delete(api: ApiServer, client: Client, plan: Plan, links: Ve
                     .or_insert_with(|| Instant::now() + ttl);
             }
         }
-        known += records.len();
+        records_seen += records.len();
         let now = Instant::now();
         for (job, _) in expiring.extract_if(.., |_, at| *at <= now) {
             remove::<Job>(&client, &job).await;
@@ -91,8 +91,8 @@ impl Seen {
             return;
         }
         let name = name(record);
-        let known = self.jobs.iter().position(|(job, _)| *job == name);
-        let place = known.unwrap_or_else(|| {
+        let place = self.jobs.iter().position(|(job, _)| *job == name);
+        let place = place.unwrap_or_else(|| {
             self.jobs.push((name, 0));
             self.jobs.len() - 1
         });

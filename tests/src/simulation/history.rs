@@ -59,8 +59,8 @@ impl Stored {
     }
 
     fn get<T: DeserializeOwned>(&self, plural: &str, name: &str) -> Option<T> {
-        let found = self.objects.get(&(plural.to_owned(), name.to_owned()))?;
-        Some(read(found))
+        let value = self.objects.get(&(plural.to_owned(), name.to_owned()))?;
+        Some(read(value))
     }
 
     /// All Jobs, also those that were deleted and not created again.
@@ -181,9 +181,9 @@ fn token_rises(
     token: Option<i64>,
 ) -> Result<(), String> {
     let highest = stored.tokens.get(name).copied();
-    let known = |holder: &Holder| before.iter().any(|other| other.uid == holder.uid);
+    let held_before = |holder: &Holder| before.iter().any(|other| other.uid == holder.uid);
     let adopted = before.is_empty() && highest.is_some() && highest == token;
-    if now.iter().any(|holder| !known(holder)) && !adopted && token <= highest {
+    if now.iter().any(|holder| !held_before(holder)) && !adopted && token <= highest {
         return Err(format!(
             "a new holder has token {token:?} after {highest:?}"
         ));
@@ -288,12 +288,12 @@ fn job(stored: &mut Stored, old: Option<Job>, new: &Job) -> Result<(), String> {
     for hold in holds.unwrap_or_default() {
         let holders = match hold.kind {
             LedgerKind::Semaphore => {
-                let found = stored.get::<Semaphore>("semaphores", &hold.name);
-                found.and_then(|one| Some(one.status?.holders))
+                let semaphore = stored.get::<Semaphore>("semaphores", &hold.name);
+                semaphore.and_then(|semaphore| Some(semaphore.status?.holders))
             }
             LedgerKind::Lease => {
-                let found = stored.get::<Lease>("leases", &hold.name);
-                found.and_then(|one| Some(one.status?.holders))
+                let lease = stored.get::<Lease>("leases", &hold.name);
+                lease.and_then(|lease| Some(lease.status?.holders))
             }
         };
         if !holders
@@ -307,7 +307,7 @@ fn job(stored: &mut Stored, old: Option<Job>, new: &Job) -> Result<(), String> {
     Ok(())
 }
 
-/// 9: A Job whose items only the run knows gets its list and its size once, before its start, and keeps both.
+/// 9: A Job whose items are known only at run time gets its list and its size once, before its start, and keeps both.
 fn items(old: Option<&Participant>, new: &Participant) -> Result<(), String> {
     let Some(Ok(items)) = &new.items else {
         return Ok(());
@@ -317,14 +317,14 @@ fn items(old: Option<&Participant>, new: &Participant) -> Result<(), String> {
     let parallel = items
         .parallel
         .map_or(count, |most| count.min(most as usize));
-    let is = |number: Option<i32>, wanted: usize| {
-        number.and_then(|n| usize::try_from(n).ok()) == Some(wanted)
+    let is = |number: Option<i32>, expected: usize| {
+        number.and_then(|n| usize::try_from(n).ok()) == Some(expected)
     };
-    if let Some(known) = old.and_then(|old| old.item_list())
-        && new.item_list() != Some(known)
+    if let Some(old_list) = old.and_then(|old| old.item_list())
+        && new.item_list() != Some(old_list)
     {
         return Err(format!(
-            "its list was {known}, and is {:?}",
+            "its list was {old_list}, and is {:?}",
             new.item_list()
         ));
     }
@@ -351,7 +351,7 @@ fn pods_at_once(stored: &Stored, is_new: bool, pod: &Pod) -> Result<(), String> 
     let job = job_uid(pod).filter(|_| is_new && !ended(pod));
     let Some(job) = job else { return Ok(()) };
     let jobs: Vec<Participant> = stored.all("jobs");
-    let owner = jobs.iter().find(|one| one.uid() == job);
+    let owner = jobs.iter().find(|other| other.uid() == job);
     let items = owner.and_then(|owner| owner.items.as_ref()?.as_ref().ok());
     let Some(most) = items.and_then(|items| items.parallel) else {
         return Ok(());
@@ -359,7 +359,7 @@ fn pods_at_once(stored: &Stored, is_new: bool, pod: &Pod) -> Result<(), String> 
     let pods: Vec<Pod> = stored.all("pods");
     let others = pods
         .iter()
-        .filter(|one| job_uid(one) == Some(job) && !ended(one));
+        .filter(|other| job_uid(other) == Some(job) && !ended(other));
     match others.count() < most as usize {
         true => Ok(()),
         false => Err(format!("its Job has {most} others at work already")),
@@ -415,8 +415,9 @@ fn gate(stored: &mut Stored, old: Option<Gate>, new: &Gate) -> Result<(), String
 
 /// 6: An arrival counts once, and a Barrier opens when enough have arrived.
 fn barrier(stored: &mut Stored, old: Option<Barrier>, new: &Barrier) -> Result<(), String> {
-    let phase = |one: &Barrier| {
-        one.status
+    let phase = |barrier: &Barrier| {
+        barrier
+            .status
             .as_ref()
             .map(|status| status.phase)
             .unwrap_or_default()
@@ -448,7 +449,7 @@ fn barrier(stored: &mut Stored, old: Option<Barrier>, new: &Barrier) -> Result<(
                 selector
                     .match_labels
                     .iter()
-                    .all(|(key, value)| labels.get(key).is_some_and(|one| *one == value.0))
+                    .all(|(key, value)| labels.get(key).is_some_and(|label| *label == value.0))
                     && job_ended(job) == Some(true)
             });
             jobs.filter_map(|job| job.metadata.name).collect()
@@ -608,7 +609,7 @@ pub(super) fn tail(records: &[Record]) -> String {
                     .map_or_else(String::new, |holders| {
                         let names = holders.as_array().into_iter().flatten();
                         let names: Vec<&str> =
-                            names.filter_map(|one| one["name"].as_str()).collect();
+                            names.filter_map(|holder| holder["name"].as_str()).collect();
                         format!("holders={names:?}")
                     })
             },

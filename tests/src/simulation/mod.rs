@@ -110,8 +110,8 @@ impl World {
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        let found = self.objects::<K>().list(&ListParams::default()).await;
-        found.expect("a list").items
+        let list = self.objects::<K>().list(&ListParams::default()).await;
+        list.expect("a list").items
     }
 
     /// Waits until a condition holds, in simulated time.
@@ -141,41 +141,41 @@ impl World {
         add(
             "gate",
             gates
-                .map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
+                .map(|gate| (gate.name_any(), phase(gate.status, |s| s.phase)))
                 .collect(),
         );
         let barriers = self.list::<Barrier>().await.into_iter();
         add(
             "barrier",
             barriers
-                .map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
+                .map(|barrier| (barrier.name_any(), phase(barrier.status, |s| s.phase)))
                 .collect(),
         );
         let runs = self.list::<Run>().await.into_iter();
         add(
             "run",
-            runs.map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
+            runs.map(|run| (run.name_any(), phase(run.status, |s| s.phase)))
                 .collect(),
         );
         let ledgers = self.list::<Semaphore>().await.into_iter();
         add(
             "semaphore",
             ledgers
-                .map(|one| (one.name_any(), phase(one.status, |s| s.in_use)))
+                .map(|semaphore| (semaphore.name_any(), phase(semaphore.status, |s| s.in_use)))
                 .collect(),
         );
         let ledgers = self.list::<Lease>().await.into_iter();
         add(
             "lease",
             ledgers
-                .map(|one| (one.name_any(), phase(one.status, |s| s.in_use)))
+                .map(|lease| (lease.name_any(), phase(lease.status, |s| s.in_use)))
                 .collect(),
         );
         let claims = self.list::<Claim>().await.into_iter();
         add(
             "claim",
             claims
-                .map(|one| (one.name_any(), phase(one.status, |s| s.phase)))
+                .map(|claim| (claim.name_any(), phase(claim.status, |s| s.phase)))
                 .collect(),
         );
         let arrivals = self.list::<Arrival>().await;

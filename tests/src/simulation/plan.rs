@@ -357,7 +357,9 @@ fn fault(word: &str) -> Option<Fault> {
 }
 
 fn named<T: Copy + fmt::Debug>(all: &[T], name: &str) -> Option<T> {
-    all.iter().copied().find(|one| format!("{one:?}") == name)
+    all.iter()
+        .copied()
+        .find(|candidate| format!("{candidate:?}") == name)
 }
 
 #[cfg(test)]

@@ -353,11 +353,13 @@ pub(super) async fn apply(world: &World, manifests: &Manifests) {
                 owner = Some(run.expect("created"));
                 continue;
             }
-            Object::Gate(one) => world.objects().create(&params, one).await.map(drop),
-            Object::Barrier(one) => world.objects().create(&params, one).await.map(drop),
-            Object::Semaphore(one) => world.objects().create(&params, one).await.map(drop),
-            Object::Lease(one) => world.objects().create(&params, one).await.map(drop),
-            Object::Job(one) => world.objects().create(&params, &**one).await.map(drop),
+            Object::Gate(gate) => world.objects().create(&params, gate).await.map(drop),
+            Object::Barrier(barrier) => world.objects().create(&params, barrier).await.map(drop),
+            Object::Semaphore(semaphore) => {
+                world.objects().create(&params, semaphore).await.map(drop)
+            }
+            Object::Lease(lease) => world.objects().create(&params, lease).await.map(drop),
+            Object::Job(job) => world.objects().create(&params, &**job).await.map(drop),
             other => panic!("{other} is not expected here"),
         };
         created.expect("created");
@@ -501,15 +503,20 @@ where
         + std::fmt::Debug
         + DeserializeOwned,
 {
-    for one in old {
+    for object in old {
         let params = DeleteParams::foreground();
-        done_or_gone(world.objects::<K>().delete(&one.name_any(), &params).await);
+        done_or_gone(
+            world
+                .objects::<K>()
+                .delete(&object.name_any(), &params)
+                .await,
+        );
     }
     let are_gone = || async {
         let left = world.list::<K>().await;
         !left
             .iter()
-            .any(|one| old.iter().any(|gone| gone.uid() == one.uid()))
+            .any(|object| old.iter().any(|gone| gone.uid() == object.uid()))
     };
     world.until(are_gone).await;
 }
@@ -522,11 +529,11 @@ where
         + Serialize
         + DeserializeOwned,
 {
-    for mut one in new {
-        one.meta_mut().uid = None;
+    for mut object in new {
+        object.meta_mut().uid = None;
         let created = world
             .objects::<K>()
-            .create(&PostParams::default(), &one)
+            .create(&PostParams::default(), &object)
             .await;
         created.expect("created");
     }

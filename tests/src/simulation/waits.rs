@@ -37,23 +37,25 @@ struct Everything {
 /// What waits, and for what.
 pub(super) async fn for_something(world: &World) -> Result<(), String> {
     fn by_name<K: ResourceExt>(objects: Vec<K>) -> BTreeMap<String, K> {
-        let named = objects.into_iter().map(|one| (one.name_any(), one));
+        let named = objects
+            .into_iter()
+            .map(|object| (object.name_any(), object));
         named.collect()
     }
     let mut ledgers = BTreeMap::new();
-    for one in world.list::<Semaphore>().await {
+    for semaphore in world.list::<Semaphore>().await {
         let ledger = Ledger {
-            permits: one.spec.permits,
-            holders: one.status.clone().unwrap_or_default().holders,
+            permits: semaphore.spec.permits,
+            holders: semaphore.status.clone().unwrap_or_default().holders,
         };
-        ledgers.insert((LedgerKind::Semaphore, one.name_any()), ledger);
+        ledgers.insert((LedgerKind::Semaphore, semaphore.name_any()), ledger);
     }
-    for one in world.list::<Lease>().await {
+    for lease in world.list::<Lease>().await {
         let ledger = Ledger {
             permits: 1,
-            holders: one.status.clone().unwrap_or_default().holders,
+            holders: lease.status.clone().unwrap_or_default().holders,
         };
-        ledgers.insert((LedgerKind::Lease, one.name_any()), ledger);
+        ledgers.insert((LedgerKind::Lease, lease.name_any()), ledger);
     }
     let all = Everything {
         jobs: by_name(world.list().await),
@@ -136,15 +138,15 @@ impl Everything {
 
     fn gate(&self, gate: &Gate) -> Result<(), String> {
         let conditions = &gate.spec.conditions;
-        let is_open = |one: &konductor_api::GateCondition| {
-            let name = one.name.as_deref().unwrap_or_default();
-            self.end(one.kind, name).is_none()
+        let is_open = |condition: &konductor_api::GateCondition| {
+            let name = condition.name.as_deref().unwrap_or_default();
+            self.end(condition.kind, name).is_none()
         };
         let latched = gate
             .status
             .iter()
             .flat_map(|status| &status.condition_statuses);
-        let pending = latched.filter(|one| one.verdict == konductor_api::Verdict::Pending);
+        let pending = latched.filter(|status| status.verdict == konductor_api::Verdict::Pending);
         let by_hand = conditions.is_empty();
         match gate_end(gate) {
             None if !by_hand && pending.count() > 0 && !conditions.iter().any(is_open) => {
@@ -174,7 +176,9 @@ impl Everything {
             }
             None => {
                 let arrived = self.arrivals.iter();
-                arrived.filter(|one| one.spec.barrier == name).count()
+                arrived
+                    .filter(|arrival| arrival.spec.barrier == name)
+                    .count()
             }
         };
         match parties >= barrier.spec.expected as usize {

@@ -129,12 +129,12 @@ impl<'a> Stage<'a> {
         if let Some(what) = &step.until {
             return self.until(what, step).await;
         }
-        if let Some(wanted) = &step.requests {
+        if let Some(expected) = &step.requests {
             let requests = self.faults.requests();
-            return if requests == *wanted {
+            return if requests == *expected {
                 Ok(())
             } else {
-                Err(format!("the requests were {requests:?}, not {wanted:?}"))
+                Err(format!("the requests were {requests:?}, not {expected:?}"))
             };
         }
         self.change(step).await
@@ -321,8 +321,9 @@ impl<'a> Stage<'a> {
             }
             resource => {
                 let has = step.has.as_ref().ok_or("it has what?")?;
-                let one = |all: &[Value]| all.iter().any(|found| includes(found, has));
-                self.observe(resource, &format!("one has {has}"), one).await
+                let any_has = |all: &[Value]| all.iter().any(|object| includes(object, has));
+                self.observe(resource, &format!("one has {has}"), any_has)
+                    .await
             }
         }
     }
@@ -383,14 +384,14 @@ impl<'a> Stage<'a> {
         enough: impl Fn(&[Value]) -> bool,
     ) -> Result<(), String> {
         let api = self.api(resource);
-        let mut found = Vec::new();
+        let mut listed = Vec::new();
         let observed = async {
             loop {
                 let list = api.list(&ListParams::default()).await?;
                 let version = list.metadata.resource_version.unwrap_or_default();
                 let objects = list.items.iter().map(serde_json::to_value);
-                found = objects.filter_map(Result::ok).collect();
-                if enough(&found) {
+                listed = objects.filter_map(Result::ok).collect();
+                if enough(&listed) {
                     return Ok::<(), kube::Error>(());
                 }
                 let changes = api.watch(&WatchParams::default(), &version).await?;
@@ -399,7 +400,9 @@ impl<'a> Stage<'a> {
         };
         match tokio::time::timeout(WITHIN, observed).await {
             Ok(observed) => observed.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("{resource}: not that {what}; there are {found:#?}")),
+            Err(_) => Err(format!(
+                "{resource}: not that {what}; there are {listed:#?}"
+            )),
         }
     }
 }
@@ -436,12 +439,12 @@ fn word(ended: &Result<Ended, Canceled>) -> String {
 }
 
 fn expect(word: &str, step: &Step) -> Result<(), String> {
-    let wanted = step.result.as_deref().unwrap_or("ok");
+    let expected = step.result.as_deref().unwrap_or("ok");
     let kind = word.split(' ').next();
-    if word == wanted || kind == Some(wanted) {
+    if word == expected || kind == Some(expected) {
         return Ok(());
     }
-    Err(format!("the result is {word}, not {wanted}"))
+    Err(format!("the result is {word}, not {expected}"))
 }
 
 fn length(text: &konductor_api::Duration) -> Result<Duration, String> {
@@ -450,11 +453,11 @@ fn length(text: &konductor_api::Duration) -> Result<Duration, String> {
 }
 
 /// Whether an object has all that is asked for.
-fn includes(found: &Value, asked: &Value) -> bool {
-    match asked {
+fn includes(object: &Value, expected: &Value) -> bool {
+    match expected {
         Value::Object(fields) => fields
             .iter()
-            .all(|(key, value)| found.get(key).is_some_and(|found| includes(found, value))),
-        other => found == other,
+            .all(|(key, value)| object.get(key).is_some_and(|field| includes(field, value))),
+        other => object == other,
     }
 }

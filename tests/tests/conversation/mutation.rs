@@ -52,7 +52,7 @@ fn mutations(manifest: &Value) -> Vec<Value> {
     broken
 }
 
-fn fields(value: &Value, pointer: &str, found: &mut Vec<String>) {
+fn fields(value: &Value, pointer: &str, pointers: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(fields) => fields
             .iter()
@@ -66,8 +66,8 @@ fn fields(value: &Value, pointer: &str, found: &mut Vec<String>) {
     };
     for (name, value) in children {
         let pointer = format!("{pointer}/{name}");
-        fields(value, &pointer, found);
-        found.push(pointer);
+        fields(value, &pointer, pointers);
+        pointers.push(pointer);
     }
 }
 

@@ -24,9 +24,9 @@ pub(crate) fn normal(value: Value, namespace: &str) -> Value {
                         ("resources", Value::Array(resources)) => {
                             let mut resources: Vec<Value> = resources
                                 .into_iter()
-                                .map(|one| normal(one, namespace))
+                                .map(|resource| normal(resource, namespace))
                                 .collect();
-                            resources.sort_by_key(|one| one["name"].to_string());
+                            resources.sort_by_key(|resource| resource["name"].to_string());
                             resources.into()
                         }
                         (_, value) => normal(value, namespace),
@@ -34,7 +34,7 @@ pub(crate) fn normal(value: Value, namespace: &str) -> Value {
                     (key, value)
                 })
                 .collect();
-            fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+            fields.sort_by(|(name, _), (other, _)| name.cmp(other));
             let mut object = Value::Object(fields.into_iter().collect());
             several_causes(&mut object);
             object
