@@ -348,7 +348,7 @@ async fn an_operator_without_an_election_is_seen_by_what_it_writes() {
         .expect("an output");
     let printed = String::from_utf8_lossy(&doctor.stdout).into_owned();
     let answers = format!(
-        "ok    operator    it answers in namespace {}",
+        "ok    operator     it answers in namespace {}",
         stage.namespace
     );
     assert!(printed.contains(&answers), "{printed}");
