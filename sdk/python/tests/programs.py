@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .kube import WITHIN
+
+# A shell starts what runs in the background with SIGINT ignored, and programs would inherit that from the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Program:
