@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -241,18 +242,46 @@ fn each_line_of_an_indexed_stage_is_printed_with_its_item() {
     );
 }
 
+/// An attempt ends when its line was read: one that is shorter may go by unseen.
 #[test]
 fn each_attempt_is_counted_and_a_failure_says_after_how_many() {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = r#"pipeline again {
-      stage a { image = "busybox:1.36" run = "echo no; exit 1" retries = 2 }
+      stage a {
+        image   = "busybox:1.36"
+        retries = 2
+        run     = """
+          echo attempt >> attempts
+          retry=$(($(wc -l < attempts) - 1))
+          waits=600
+          while [ $retry -gt 0 ] && [ ! -e seen-$retry ] && [ $waits -gt 0 ]; do
+            waits=$((waits - 1))
+            sleep 0.1
+          done
+          echo no
+          exit 1
+        """
+      }
     }"#;
-    let output = koncli()
+    let mut running = koncli()
         .arg("run")
         .arg(written(folder.path(), pipeline))
-        .output()
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
-    let printed = text(&output.stderr);
+    let mut printed = String::new();
+    for line in BufReader::new(running.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        for retry in [1, 2] {
+            if line.ends_with(&format!("● a running: retry {retry} of 2")) {
+                std::fs::write(folder.path().join(format!("seen-{retry}")), "").unwrap();
+            }
+        }
+        printed.push_str(&line);
+        printed.push('\n');
+    }
+    assert_eq!(running.wait().unwrap().code(), Some(1), "{printed}");
     for expected in [
         "● a running: retry 1 of 2\n",
         "● a running: retry 2 of 2\n",

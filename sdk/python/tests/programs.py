@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .kube import WITHIN
 
-# A shell starts what runs in the background with SIGINT ignored, and programs would inherit that from the tests.
+# A shell starts what runs in the background with SIGINT ignored, and programs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
