@@ -119,7 +119,7 @@ pub(crate) enum Semaphore {
         /// How many permits the semaphore has
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
         permits: u32,
-        /// Grant by priority instead of first come first served: that of `semaphore acquire --priority`; Jobs have 0
+        /// Grant to the highest `--priority` of `acquire` and `hold` instead of first come, first served; Jobs have 0
         #[arg(long)]
         by_priority: bool,
     },
@@ -265,8 +265,8 @@ pub(crate) struct Party {
 pub(crate) struct Acquisition {
     #[command(flatten)]
     pub(crate) holder: Holder,
-    /// How long the grant lasts if it is not renewed. Semaphore: 1h by default. Lease: by default, and at most, the TTL of
-    /// the Lease
+    /// How long the grant lasts if it is not renewed. For a semaphore 1h by default. For a lease at most the Lease's own TTL,
+    /// which is also the default
     #[arg(long, value_parser = ttl, value_name = "TIME")]
     pub(crate) ttl: Option<konductor_api::Duration>,
     #[command(flatten)]
