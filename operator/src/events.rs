@@ -17,8 +17,8 @@ use tokio::time::timeout;
 
 /// How many wait to be written, at 1 KiB or less. One that finds no room is lost.
 const WAITING_MAX: usize = 4096;
-/// How many are written at once: one, because writes that others wait for come first.
-const AT_ONCE: usize = 1;
+/// How many are written at once: few, because writes that others wait for come first.
+const AT_ONCE: usize = 8;
 /// How many are remembered, at 3 KiB or less, so that one that happens again raises the count of the first.
 const REMEMBERED_MAX: u32 = 256;
 /// How long those that wait have when the operator stops.

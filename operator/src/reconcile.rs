@@ -207,15 +207,21 @@ fn progress_waits<K: Decide>(
     now: Timestamp,
 ) -> Option<Duration> {
     let wait = context.memory.progress_rest(uid)?;
-    let foreseen = foreseen(&context.cache, object, facts, now)?;
-    let only_status =
-        foreseen.before.is_empty() && foreseen.after.is_empty() && foreseen.events.is_empty();
+    // Without `..`, so that what a decision gains can't be put off unseen.
+    let Decision {
+        before,
+        status,
+        after,
+        events,
+        wake,
+        waits: _,
+    } = foreseen(&context.cache, object, facts, now)?;
+    let only_status = before.is_empty() && after.is_empty() && events.is_empty();
     let is_progress = |status: &K::Status| !object.progress_rests(status).is_zero();
-    if !only_status || !foreseen.status.as_ref().is_some_and(is_progress) {
+    if !only_status || !status.as_ref().is_some_and(is_progress) {
         return None;
     }
-    let wake = foreseen.wake.map(|wake| wake.duration_since(now));
-    let wake = wake.and_then(|wake| Duration::try_from(wake).ok());
+    let wake = wake.and_then(|wake| Duration::try_from(wake.duration_since(now)).ok());
     Some(wake.map_or(wait, |wake| wake.min(wait)))
 }
 
