@@ -444,15 +444,14 @@ fn an_approval_is_what_a_deployment_waits_for() {
         dev.printed(&["wait", "job/deployment-test", "--timeout", "1m"]),
         "exit code 0\n"
     );
-    let printed = dev.printed(&["why", "deployment", "deploy"]);
-    assert_eq!(
-        printed,
+    // Until its Gate has read how the test ended, it waits for that, too.
+    dev.until_it_is(&["why", "deployment", "deploy"], |printed| {
         format!(
             "○ deploy waiting for {}\n  approval sign-off waits: 0 of 1 given (barrier/deployment-sign-off)\n    \
              `koncli approve deployment-sign-off` gives an approval\nexit code 0\n",
-            age_in(&printed)
+            age_in(printed)
         )
-    );
+    });
     assert_eq!(
         dev.printed(&["why", "deployment", "deplo"]),
         "error: run/deployment has no stage deplo\n  help: did you mean deploy?\nexit code 4\n"
@@ -566,24 +565,14 @@ fn why_names_the_holder_and_since_when_it_holds() {
         let at = printed.rfind(" for ").unwrap_or_default();
         printed[at..].lines().next().unwrap_or_default().to_owned()
     };
-    let begun = std::time::Instant::now();
-    loop {
-        let printed = dev.printed(&["why", "night", "b"]);
-        let expected = format!(
+    dev.until_it_is(&["why", "night", "b"], |printed| {
+        format!(
             "◔ b queued for {}: waits for lease/night-one: held by night-a\n    job/night-a has \
              had it{}\nexit code 0\n",
-            age_in(&printed),
-            held(&printed)
-        );
-        if printed == expected {
-            break;
-        }
-        assert!(
-            begun.elapsed() < std::time::Duration::from_secs(60),
-            "{printed}"
-        );
-        std::thread::yield_now();
-    }
+            age_in(printed),
+            held(printed)
+        )
+    });
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(
         dev.printed(&["wait", "run/night", "--timeout", "1m"]),

@@ -1,6 +1,7 @@
 //! All writes, in the order of rule A: before, status, after.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -35,6 +36,7 @@ pub(crate) async fn act<K: Decide>(
     let Decision {
         before,
         status,
+        progress,
         after,
         events,
         wake: _,
@@ -43,7 +45,7 @@ pub(crate) async fn act<K: Decide>(
     let mut result = write_all(context, before, now).await;
     let written = match status {
         None => Ok(()),
-        Some(status) => write_status(context, object, status, now).await,
+        Some(status) => write_status(context, object, (status, progress), now).await,
     };
     if written.is_ok() {
         result = result.and(write_all(context, after, now).await);
@@ -58,7 +60,7 @@ pub(crate) async fn act<K: Decide>(
 async fn write_status<K: Decide>(
     context: &Context,
     object: &K,
-    status: K::Status,
+    (status, progress): (K::Status, Option<Duration>),
     now: Timestamp,
 ) -> Result<(), Retry> {
     let name = ObjectName::of(object.meta());
@@ -71,8 +73,8 @@ async fn write_status<K: Decide>(
         let uid = object.meta().uid.as_deref().unwrap_or_default();
         context.memory.remember_status(uid, &status);
         context.memory.rest_for(uid, K::rests_after(&status));
-        let rest = object.progress_rests(&status);
-        context.memory.progress_rests_for(uid, rest);
+        let progress = progress.unwrap_or_default();
+        context.memory.progress_rests_for(uid, progress);
         object.measure(&status, context, now);
         if done::is_logged() {
             let done = object.done(&status);

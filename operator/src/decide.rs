@@ -9,10 +9,7 @@ use futures::future::{self, BoxFuture};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use konductor_api::{
-    Barrier, Claim, Gate, GatePhase, GateStatus, Holder, Lease, LedgerKind, Participant, Run,
-    Semaphore,
-};
+use konductor_api::{Barrier, Claim, Gate, Holder, Lease, LedgerKind, Participant, Run, Semaphore};
 use konductor_core::{Decided, Fact, Facts, ObjectName, Objects, barrier, gate, job, ledger, run};
 use kube::Resource;
 use serde::Serialize;
@@ -22,10 +19,6 @@ use crate::context::{Context, Retry};
 use crate::done::{self, Done};
 use crate::index::Refers;
 use crate::live::Live;
-
-/// How long the progress of a Gate waits for more, for each of its conditions, and at most.
-const PROGRESS_OF_A_CONDITION: Duration = Duration::from_millis(10);
-const PROGRESS_LONGEST: Duration = Duration::from_secs(1);
 
 /// How much of its record a Run writes in a second.
 const RECORD_BYTES_PER_SECOND: f64 = 128.0 * 1024.0;
@@ -58,12 +51,6 @@ pub(crate) trait Decide:
 
     /// How long to wait after this status was written before the next one is.
     fn rests_after(_status: &Self::Status) -> Duration {
-        Duration::ZERO
-    }
-
-    /// How long more of it waits after this status was written, which only says how far the object is; nothing waits
-    /// after any other.
-    fn progress_rests(&self, _next: &Self::Status) -> Duration {
         Duration::ZERO
     }
 
@@ -118,6 +105,11 @@ decides! {
         |barrier, next, context, _| {
             let before = barrier.status.as_ref();
             context.telemetry.barrier(&barrier.metadata, before, next);
+        };
+    Gate, konductor_api::GateStatus, gate::decide, None,
+        |before, next| done::by_gate(before, next).into_iter().collect(),
+        |gate, next, context, _| {
+            context.telemetry.gate(&gate.metadata, gate.status.as_ref(), next);
         };
     Lease, konductor_api::LeaseStatus, ledger::decide_lease, Some(LedgerKind::Lease),
         |before, next| {
@@ -189,45 +181,6 @@ impl Decide for Run {
         if let Some(exports) = &context.exports {
             exports.saw(self, now);
         }
-    }
-}
-
-impl Decide for Gate {
-    type Status = GateStatus;
-
-    fn decide(&self, facts: &Facts, now: Timestamp) -> Decided<Self::Status> {
-        gate::decide(self, facts, now)
-    }
-
-    fn with_status(&self, status: Self::Status) -> Self {
-        Self {
-            status: Some(status),
-            ..self.clone()
-        }
-    }
-
-    /// Each condition that is met changes the Gate, and the status of a hundred conditions has ten kilobytes.
-    fn progress_rests(&self, next: &Self::Status) -> Duration {
-        let waits = |status: &Self::Status| status.phase == GatePhase::Waiting;
-        let is_same_spec =
-            |status: &Self::Status| status.observed_generation == next.observed_generation;
-        let before = self.status.as_ref();
-        match waits(next) && before.is_some_and(|status| waits(status) && is_same_spec(status)) {
-            true => PROGRESS_LONGEST.min(PROGRESS_OF_A_CONDITION * next.total),
-            false => Duration::ZERO,
-        }
-    }
-
-    fn done(&self, next: &Self::Status) -> Vec<Done> {
-        done::by_gate(self.status.as_ref(), next)
-            .into_iter()
-            .collect()
-    }
-
-    fn measure(&self, next: &Self::Status, context: &Context, _now: Timestamp) {
-        context
-            .telemetry
-            .gate(&self.metadata, self.status.as_ref(), next);
     }
 }
 

@@ -129,10 +129,7 @@ impl Memory {
 
     /// Lets an object rest for a while.
     pub(crate) fn rest_for(&self, uid: &str, rest: Duration) {
-        if !rest.is_zero() {
-            let until = Instant::now() + rest;
-            self.inner().rests.insert(uid.to_owned(), until);
-        }
+        put_off(&mut self.inner().rests, uid, rest);
     }
 
     /// How long an object still rests.
@@ -142,10 +139,7 @@ impl Memory {
 
     /// Lets more progress of an object wait for a while.
     pub(crate) fn progress_rests_for(&self, uid: &str, rest: Duration) {
-        if !rest.is_zero() {
-            let until = Instant::now() + rest;
-            self.inner().progress.insert(uid.to_owned(), until);
-        }
+        put_off(&mut self.inner().progress, uid, rest);
     }
 
     /// How long more progress of an object still waits.
@@ -185,6 +179,12 @@ impl Memory {
         inner.unadoptable.remove(uid);
         inner.rests.remove(uid);
         inner.progress.remove(uid);
+    }
+}
+
+fn put_off(until: &mut HashMap<String, Instant>, uid: &str, rest: Duration) {
+    if !rest.is_zero() {
+        until.insert(uid.to_owned(), Instant::now() + rest);
     }
 }
 

@@ -211,14 +211,14 @@ fn progress_waits<K: Decide>(
     let Decision {
         before,
         status,
+        progress,
         after,
         events,
         wake,
         waits: _,
     } = foreseen(&context.cache, object, facts, now)?;
     let only_status = before.is_empty() && after.is_empty() && events.is_empty();
-    let is_progress = |status: &K::Status| !object.progress_rests(status).is_zero();
-    if !only_status || !status.as_ref().is_some_and(is_progress) {
+    if !only_status || status.is_none() || progress.is_none() {
         return None;
     }
     let wake = wake.and_then(|wake| Duration::try_from(wake.duration_since(now)).ok());

@@ -117,9 +117,15 @@ impl Dev {
 
     /// Runs a command until its transcript is the one that is waited for.
     pub(crate) fn until(&self, arguments: &[&str], expected: &str) {
+        self.until_it_is(arguments, |_| expected.to_owned());
+    }
+
+    /// The same, where what is expected depends on what was printed: it has times.
+    pub(crate) fn until_it_is(&self, arguments: &[&str], expected: impl Fn(&str) -> String) {
         let begun = Instant::now();
         loop {
             let printed = self.printed(arguments);
+            let expected = expected(&printed);
             if printed == expected {
                 return;
             }

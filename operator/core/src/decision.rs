@@ -1,6 +1,7 @@
 //! A decision as data: what is to be written, and when to look again.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use konductor_api::{Arrival, Hold};
@@ -18,6 +19,9 @@ pub struct Decision<S> {
     pub before: Vec<Write>,
     /// The object's new status, where it differs. Written under the version that was decided on.
     pub status: Option<S>,
+    /// If the status only says how far the object is, and nothing waits for it: how long the next of that kind may wait
+    /// after this one was written.
+    pub progress: Option<Duration>,
     /// Written last, and only if the status was: what a holder learns after the ledger (rule A).
     pub after: Vec<Write>,
     /// Events on the object, for people.
@@ -91,6 +95,7 @@ impl<S> Default for Decision<S> {
         Self {
             before: Vec::new(),
             status: None,
+            progress: None,
             after: Vec::new(),
             events: Vec::new(),
             wake: None,

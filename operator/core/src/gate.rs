@@ -3,6 +3,8 @@
 //! What enters: the Gate, and what its conditions are about. What leaves: its status, and an Event when it ends. What must
 //! never happen here: an end by facts from a cache alone, one that depends on the order of events, or a second end.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::condition::{self, reason};
@@ -22,6 +24,10 @@ mod judged;
 
 use ending::{Ending, ending, message};
 use judged::{Condition, Judged, conditions, judge_all};
+
+/// How long the progress of a Gate may wait for more, for each of its conditions, and at most.
+const PROGRESS_OF_A_CONDITION: Duration = Duration::from_millis(10);
+const PROGRESS_MAX: Duration = Duration::from_secs(1);
 
 /// Decides about a Gate.
 ///
@@ -65,8 +71,19 @@ fn decide_end(gate: &Gate, facts: &Facts, now: Timestamp) -> Decided<GateStatus>
             note: ending.message,
         });
     }
+    decision.progress = progress(gate, &status);
     decision.status = (gate.status.as_ref() != Some(&status)).then_some(status);
     Ok(decision)
+}
+
+/// Each condition that is met changes the Gate, and the status of a hundred conditions has ten kilobytes: as long as it
+/// waits for the same conditions, such changes may wait for one another.
+fn progress(gate: &Gate, next: &GateStatus) -> Option<Duration> {
+    let before = gate.status.as_ref()?;
+    let waits = |status: &GateStatus| status.phase == GatePhase::Waiting;
+    let only_progress =
+        waits(before) && waits(next) && before.observed_generation == next.observed_generation;
+    only_progress.then(|| PROGRESS_MAX.min(PROGRESS_OF_A_CONDITION * next.total))
 }
 
 fn times_out(gate: &Gate) -> Option<Timestamp> {

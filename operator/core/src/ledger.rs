@@ -200,6 +200,7 @@ impl Step {
             after: self.after,
             events: self.events,
             wake: self.wake,
+            progress: None,
             waits: None,
         }
     }

@@ -1,5 +1,7 @@
 //! Tables of what a Gate decides.
 
+use std::time::Duration;
+
 use crate::world::{World, ended, job, now, object};
 use jiff::SignedDuration;
 use konductor_api::{Gate, GatePhase, GateStatus, Verdict};
@@ -118,6 +120,38 @@ fn nothing_is_latched_from_the_cache_alone() {
     let status = decision.status.unwrap();
     assert_eq!((status.met, status.phase), (0, GatePhase::Waiting));
     assert_eq!(live.len(), 1, "{live:?}");
+}
+
+#[test]
+fn only_conditions_that_are_met_while_a_gate_waits_may_wait_for_one_another() {
+    let waiting = |generation: i64| json!({"phase": "Waiting", "observedGeneration": generation});
+    let many: Vec<String> = (0..500).map(|number| format!("j{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (names, status, ended, expected) in [
+        // The first status is what people and `koncli why` look for.
+        (&["a", "b"][..], json!({}), &["a"][..], None),
+        (&["a", "b"], waiting(1), &["a"], Some(20)),
+        (&many, waiting(1), &["j7"], Some(1000)),
+        // Its conditions are others.
+        (&["a", "b"], waiting(0), &["a"], None),
+        // It opens.
+        (&["a", "b"], waiting(1), &["a", "b"], None),
+    ] {
+        let mut gate = with(jobs("All", names), status);
+        gate.metadata.generation = Some(1);
+        let end = |name: &&str| {
+            if ended.contains(name) {
+                "succeeded"
+            } else {
+                "open"
+            }
+        };
+        let jobs = names.iter().filter_map(|name| job_that(name, end(name)));
+        let (decision, _) = decide(&gate, &World::of(jobs.collect::<Vec<_>>()));
+        assert!(decision.status.is_some());
+        let expected = expected.map(Duration::from_millis);
+        assert_eq!(decision.progress, expected, "{names:?} {ended:?}");
+    }
 }
 
 #[test]
