@@ -153,3 +153,27 @@ fn an_indexed_job_and_jobs_with_a_barrier_end_alike() {
         assert_eq!(ending(&many_jobs), expected, "{name}: a Job for each item");
     }
 }
+
+#[test]
+fn items_that_wait_for_a_place_start_in_source_order() {
+    let words: Vec<String> = (0..15).rev().map(|number| format!("i{number}")).collect();
+    let numbers: Vec<String> = (0..15).map(|number| number.to_string()).collect();
+    // A Job for each item, and one Indexed Job.
+    for (over, expected) in [
+        (format!("{words:?}"), &words),
+        ("0..<15".to_owned(), &numbers),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = written(folder.path(), &pipeline(&over, "", "true"));
+        let output = koncli()
+            .args(["run", "--jobs", "1", &file])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let printed = transcript(&output);
+        let lines = std::fs::read_to_string(folder.path().join("lines")).unwrap_or_default();
+        let items = lines.lines().filter_map(|line| line.strip_prefix("item "));
+        let items: Vec<String> = items.map(str::to_owned).collect();
+        assert_eq!(&items, expected, "{over}: {printed}");
+    }
+}

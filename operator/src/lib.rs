@@ -19,7 +19,6 @@ mod fair;
 mod gone;
 #[cfg(test)]
 mod held_server;
-mod holding;
 mod index;
 mod leader;
 mod live;

@@ -11,14 +11,13 @@ use k8s_openapi::api::core::v1::Pod;
 use konductor_api::lenient::{Lenient, Shape};
 use konductor_api::limits::LABEL_VALUE_MAX;
 use konductor_api::{Barrier, ClaimTarget, Gate, Participant, Run, label};
-use konductor_core::{Fact, Listed, ObjectName, Objects, RunObjects, WaitedFor};
+use konductor_core::{Fact, Held, Listed, ObjectName, Objects, RunObjects, WaitedFor};
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::abridged::Abridge;
 use crate::fair::Fair;
-use crate::holding::{asks_for, pod_holds};
 use crate::needed::{Needed, WithAnnotations, WithManagers};
 use crate::watch::PAGE;
 
@@ -173,7 +172,7 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
             Objects::Jobs(Vec::new())
         }
         Fact::JobsHolding { kind, name } => {
-            let asks = |job: &Participant| asks_for(job, *kind, &name.name);
+            let asks = |job: &Participant| job.ledgers().contains(&(*kind, name.name.as_str()));
             let all = ListParams::default();
             Objects::Jobs(reader.list_those(&name.namespace, all, asks).await?)
         }
@@ -201,18 +200,7 @@ async fn fetch(client: &Client, fact: &Fact) -> Result<Objects, kube::Error> {
             let params = ListParams::default().labels(&format!("{}={job_uid}", label::JOB_UID));
             Objects::Pods(reader.list(namespace, params).await?)
         }
-        Fact::PodsHolding { kind, name } => {
-            let params = ListParams::default().labels(&format!("{}=true", label::HELD));
-            let mut pods = Vec::new();
-            let keep = |pod: Pod| {
-                if pod_holds(&pod, *kind, &name.name) {
-                    pods.push(Arc::new(pod));
-                }
-            };
-            let each = reader.each::<Pod, WithAnnotations>(&name.namespace, params, keep);
-            each.await?;
-            Objects::Pods(pods)
-        }
+        Fact::HeldIn(namespace) => Objects::Held(Arc::new(reader.held(namespace).await?)),
     })
 }
 
@@ -351,6 +339,19 @@ impl Reader<'_> {
         let by_barrier = |barrier: Barrier| names.by_barrier(&barrier);
         self.each::<_, Needed>(namespace, all(), by_barrier).await?;
         Ok(names)
+    }
+
+    /// What the Jobs and pods of a namespace hold.
+    async fn held(&self, namespace: &str) -> Result<Held, kube::Error> {
+        let mut held = Held::default();
+        let by_job = |job: Participant| held.by_job(&job);
+        self.each::<_, Needed>(namespace, ListParams::default(), by_job)
+            .await?;
+        let marked = ListParams::default().labels(&format!("{}=true", label::HELD));
+        let by_pod = |pod: Pod| held.by_pod(&pod);
+        self.each::<_, WithAnnotations>(namespace, marked, by_pod)
+            .await?;
+        Ok(held)
     }
 
     /// Lists page by page, so that what is not kept needs no memory.

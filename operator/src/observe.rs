@@ -6,12 +6,11 @@ use std::sync::Arc;
 use futures::future::{TryFutureExt, join_all};
 use k8s_openapi::api::core::v1::Pod;
 use konductor_api::{Participant, label};
-use konductor_core::{Fact, Facts, Freshness, Needs, ObjectName, Objects, WaitedFor};
+use konductor_core::{Fact, Facts, Freshness, Held, Needs, ObjectName, Objects, WaitedFor};
 use kube::Resource;
 use kube::runtime::reflector::Store;
 
 use crate::cache::Cache;
-use crate::holding::{asks_for, pod_holds};
 use crate::index::{Key, Watched};
 use crate::live::Live;
 use crate::reference::reference;
@@ -122,7 +121,7 @@ pub(crate) fn cached(cache: &Cache, fact: &Fact) -> Objects {
             let jobs = referring(cache, &cache.jobs, &key, Watched::Job);
             Objects::Jobs(
                 jobs.into_iter()
-                    .filter(|job| asks_for(job, *kind, &name.name))
+                    .filter(|job| job.ledgers().contains(&(*kind, name.name.as_str())))
                     .collect(),
             )
         }
@@ -151,10 +150,13 @@ pub(crate) fn cached(cache: &Cache, fact: &Fact) -> Objects {
             Objects::Runs(referring(cache, &cache.runs, &key, Watched::Run))
         }
         Fact::PodsOf { job_uid, .. } => Objects::Pods(pods_of(cache, job_uid)),
-        Fact::PodsHolding { kind, name } => {
-            let mut pods = within(&cache.pods, &name.namespace);
-            pods.retain(|pod| pod_holds(pod, *kind, &name.name));
-            Objects::Pods(pods)
+        Fact::HeldIn(namespace) => {
+            let mut held = Held::default();
+            let jobs = within(&cache.jobs, namespace);
+            jobs.iter().for_each(|job| held.by_job(job));
+            let pods = within(&cache.pods, namespace);
+            pods.iter().for_each(|pod| held.by_pod(pod));
+            Objects::Held(Arc::new(held))
         }
     }
 }

@@ -528,7 +528,7 @@ fn objects(fact: &Fact, claims: &Claims) -> Objects {
             Objects::Claims(all.filter(named).collect())
         }
         Fact::JobsHolding { .. } => Objects::Jobs(Vec::new()),
-        Fact::PodsHolding { .. } => Objects::Pods(Vec::new()),
+        Fact::HeldIn(_) => Objects::Held(Arc::default()),
         other => unreachable!("{other:?}"),
     }
 }

@@ -11,6 +11,7 @@ use konductor_api::{
     Subject, Target,
 };
 
+use crate::ledger::Held;
 use crate::pod::job_uid as controlling_job;
 use crate::waited_for::WaitedFor;
 
@@ -85,13 +86,9 @@ pub enum Fact {
         /// The Job's uid.
         job_uid: String,
     },
-    /// Every Pod that says of its Job that it holds of this ledger.
-    PodsHolding {
-        /// The ledger's kind.
-        kind: LedgerKind,
-        /// The ledger's place.
-        name: ObjectName,
-    },
+    /// What the Jobs and pods of a namespace hold, by ledger. One live read answers all the ledgers that ask before it
+    /// begins.
+    HeldIn(String),
 }
 
 impl Fact {
@@ -108,7 +105,6 @@ impl Fact {
             | Self::Lease(name)
             | Self::Pod(name)
             | Self::JobsHolding { name, .. }
-            | Self::PodsHolding { name, .. }
             | Self::ClaimsOn { name, .. }
             | Self::ArrivalsAt(name)
             | Self::RunsOf(name)
@@ -118,6 +114,7 @@ impl Fact {
             Self::JobsLabelled { namespace, .. }
             | Self::JobsGone { namespace, .. }
             | Self::WaitedFor(namespace)
+            | Self::HeldIn(namespace)
             | Self::PodsOf { namespace, .. } => namespace,
         }
     }
@@ -188,6 +185,8 @@ pub enum Objects {
     Pods(Vec<Arc<Pod>>),
     /// What unfinished objects name.
     WaitedFor(Arc<WaitedFor>),
+    /// Who holds what.
+    Held(Arc<Held>),
 }
 
 /// Everything that was observed so far for one decision.
@@ -263,6 +262,18 @@ impl Facts {
         let fact = Fact::WaitedFor(namespace.to_owned());
         match self.objects(fact.clone(), Freshness::Live)? {
             Objects::WaitedFor(names) => Ok(names),
+            _ => Err(Needs::from([(fact, Freshness::Live)])),
+        }
+    }
+
+    /// Who holds what in a namespace, read live.
+    ///
+    /// # Errors
+    /// What must be observed first.
+    pub(crate) fn held(&self, namespace: &str) -> Result<&Held, Needs> {
+        let fact = Fact::HeldIn(namespace.to_owned());
+        match self.objects(fact.clone(), Freshness::Live)? {
+            Objects::Held(held) => Ok(held),
             _ => Err(Needs::from([(fact, Freshness::Live)])),
         }
     }

@@ -16,10 +16,13 @@ use crate::deletion::is_leaving;
 use crate::facts::{Facts, Freshness};
 use crate::{Decided, Decision, Event, EventType, Fact, Needs, Write};
 
+pub use held::Held;
+
 mod adoption;
 mod answer;
 mod expiry;
 mod grant;
+mod held;
 mod holding;
 mod queue;
 mod waiting;

@@ -33,7 +33,7 @@ pub(crate) fn ended_at(pod: &Pod) -> Option<Timestamp> {
 }
 
 /// What a pod says that its Job holds.
-pub fn held_by_pod(pod: &Pod) -> Vec<Hold> {
+pub(crate) fn held_by_pod(pod: &Pod) -> Vec<Hold> {
     let annotations = pod.metadata.annotations.as_ref();
     let text = annotations.and_then(|all| all.get(annotation::HELD));
     text.and_then(|text| parse_holds(text).ok())

@@ -250,9 +250,10 @@ impl RunObjects {
             }
             Fact::Claim(_) | Fact::ClaimsOn { .. } => Objects::Claims(Vec::new()),
             Fact::Arrival(_) | Fact::ArrivalsAt(_) => Objects::Arrivals(Vec::new()),
-            Fact::Pod(_) | Fact::PodsHolding { .. } => Objects::Pods(Vec::new()),
+            Fact::Pod(_) => Objects::Pods(Vec::new()),
             Fact::RunsOf(_) => Objects::Runs(Vec::new()),
             Fact::WaitedFor(_) => Objects::WaitedFor(Arc::default()),
+            Fact::HeldIn(_) => Objects::Held(Arc::default()),
             Fact::JobsLabelled { .. }
             | Fact::JobsShown(_)
             | Fact::JobsGone { .. }

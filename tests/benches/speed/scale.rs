@@ -17,6 +17,9 @@ use crate::usage::{memory, requests, settled};
 const EACH: usize = 2500;
 const IDLE: Duration = Duration::from_secs(60);
 const WITHIN: Duration = Duration::from_secs(300);
+const ALL_WITHIN: Duration = Duration::from_secs(1800);
+/// A look reads all primitives, which costs the API server time.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Idle, in memory, and started again.
 pub(crate) async fn ten_thousand(cluster: &Cluster, extent: Extent) -> Vec<Row> {
@@ -32,7 +35,7 @@ pub(crate) async fn ten_thousand(cluster: &Cluster, extent: Extent) -> Vec<Row> 
     create(&api::<Job>(&cluster.client, &namespace), jobs).await;
     progress("P7: the operator starts, and decides on each");
     let operator = OperatorProcess::start(cluster, &namespace);
-    reached(&gates, "g-0", WITHIN, |gate| gate.status.is_some()).await;
+    decided(cluster, &namespace).await;
     settled(cluster).await;
     progress(&format!("P7: nothing to do for {} s", IDLE.as_secs()));
     let before = requests(cluster).await;
@@ -124,6 +127,35 @@ pub(crate) fn jobs(numbers: std::ops::Range<usize>, gate: impl Fn(usize) -> Stri
         job(&format!("j-{index}"), annotations)
     };
     numbers.map(waiting_job).collect()
+}
+
+/// Waits until the operator has decided about each primitive.
+async fn decided(cluster: &Cluster, namespace: &str) {
+    async fn without_status<K: Object>(cluster: &Cluster, namespace: &str) -> usize {
+        let all = api::<K>(&cluster.client, namespace).list(&ListParams::default());
+        let all = all.await.expect("a list").items;
+        let objects = all.iter().map(|object| serde_json::to_value(object));
+        let is_decided = |object: &Value| object["status"].is_object();
+        objects
+            .filter(|object| !object.as_ref().is_ok_and(is_decided))
+            .count()
+    }
+    let begun = Instant::now();
+    loop {
+        let undecided = without_status::<Barrier>(cluster, namespace).await
+            + without_status::<Gate>(cluster, namespace).await
+            + without_status::<Semaphore>(cluster, namespace).await
+            + without_status::<Lease>(cluster, namespace).await;
+        if undecided == 0 {
+            return;
+        }
+        assert!(
+            begun.elapsed() < ALL_WITHIN,
+            "{undecided} primitives have no status"
+        );
+        progress(&format!("{undecided} primitives have no status yet"));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Reads everything that the operator reads, page by page, all kinds at once.

@@ -43,6 +43,19 @@ pub async fn create(cluster: &Cluster, namespace: &str, manifests: &Manifests) {
     }
 }
 
+/// The same, of objects that a test changes first.
+pub async fn create_changed(
+    cluster: &Cluster,
+    namespace: &str,
+    manifests: &Manifests,
+    change: impl Fn(&mut Object),
+) {
+    for mut object in create_run(cluster, namespace, manifests).await {
+        change(&mut object);
+        create_object(cluster, namespace, object).await;
+    }
+}
+
 /// The same, but so many requests are under way at once: for pipelines of thousands of stages.
 pub async fn create_at_once(
     cluster: &Cluster,

@@ -416,10 +416,14 @@ fn a_ledger_that_was_never_written_takes_in_those_that_hold() {
     ]);
     let mut fresh = semaphore(3, json!([]));
     fresh.as_object_mut().unwrap().remove("status");
-    let (decision, _) = decide(fresh, &world);
+    let (decision, live) = decide(fresh, &world);
     let mut names = holders(&decision);
     names.sort();
     assert_eq!(names, ["a", "work"]);
+    // What all ledgers of a namespace ask for is read once for many of them.
+    assert!(live.contains(&Fact::HeldIn("ns".to_owned())), "{live:?}");
+    let lists_jobs = |fact: &Fact| matches!(fact, Fact::JobsHolding { .. });
+    assert!(!live.iter().any(lists_jobs), "{live:?}");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use konductor_api::{
 };
 use konductor_core::job::NoStatus;
 use konductor_core::{
-    Decided, Decision, Fact, Facts, Freshness, ObjectName, Objects, WaitedFor, Write, named_runs,
+    Decided, Decision, Fact, Facts, Freshness, Held, ObjectName, Objects, WaitedFor, Write,
+    named_runs,
 };
 use kube::Resource;
 use serde::de::DeserializeOwned;
@@ -174,13 +175,14 @@ impl Side {
             }
             // What they are is for the core to say.
             Fact::PodsOf { .. } => Objects::Pods(self.pods.clone()),
-            Fact::PodsHolding { kind, name } => {
+            Fact::HeldIn(_) => {
+                let mut held = Held::default();
+                self.jobs.iter().for_each(|job| held.by_job(job));
                 let marked = BTreeMap::from([("konductor.io/held".to_owned(), "true".to_owned())]);
-                let pods = self.pods.iter().filter(|pod| {
-                    labelled(&pod.metadata, &marked)
-                        && holds(&pod.metadata, &job_keys[1..], *kind, &name.name)
-                });
-                Objects::Pods(pods.cloned().collect())
+                let pods = self.pods.iter();
+                let pods = pods.filter(|pod| labelled(&pod.metadata, &marked));
+                pods.for_each(|pod| held.by_pod(pod));
+                Objects::Held(Arc::new(held))
             }
         }
     }
