@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::job::waits_for;
 use crate::outcome::{End, barrier_end, gate_end, job_end};
 use crate::run_objects::RunObjects;
-use crate::words::apply_again;
+use crate::words::{apply_again, shared_run};
 use crate::{Waits, explain};
 
 pub use items::ItemStanding;
@@ -322,10 +322,14 @@ pub fn gate_message(job: &Participant, name: &str, objects: &RunObjects) -> Stri
     };
     let status = gate.status.as_ref();
     let open = status.and_then(|status| condition::find(&status.conditions, OPEN));
-    open.map_or_else(
-        || format!("waits for gate/{name}"),
-        |open| open.message.clone(),
-    )
+    match open {
+        Some(open) => open.message.clone(),
+        // Nobody wrote the Gate of a stage.
+        None if shared_run(&job.metadata, &gate.metadata).is_some() => {
+            "waits for the operator to look at its dependencies".to_owned()
+        }
+        None => format!("waits for gate/{name}"),
+    }
 }
 
 /// Returns what a queued Job waits for, in words.

@@ -59,7 +59,7 @@ fn labelled<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
 }
 
 /// The run that two objects share.
-fn shared_run<'a>(asker: &'a ObjectMeta, target: &ObjectMeta) -> Option<&'a str> {
+pub(crate) fn shared_run<'a>(asker: &'a ObjectMeta, target: &ObjectMeta) -> Option<&'a str> {
     let run = labelled(asker, label::RUN)?;
     let same = labelled(target, label::RUN) == Some(run) && asker.namespace == target.namespace;
     same.then_some(run)
