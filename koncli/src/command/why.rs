@@ -1,7 +1,6 @@
 //! `koncli why`: what keeps a stage from starting, down to the object at the bottom of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use konductor_api::condition::OPEN;
 use konductor_api::{Arrival, ArrivalOutcome, Arrivals, Barrier, Holder, Participant, Run, label};
@@ -18,6 +17,7 @@ use super::objects::{Meant, expect, objects_of};
 use super::{api, get};
 use crate::arguments::Global;
 use crate::exit::{Failure, NOT_FOUND};
+use crate::output::width::hanging;
 use crate::suggestion::suggested;
 use crate::view::{Item, item, message, title, waits_for_gate};
 use crate::{cluster, output, read};
@@ -41,7 +41,9 @@ pub(crate) async fn why(global: &Global, run: &str, stage: Option<&str>) -> Resu
     if lines.is_empty() {
         output::stderr(&format!("run/{run}: no stage waits, and none has failed"));
     }
-    output::stdout(&lines.iter().map(Line::to_string).collect::<String>());
+    let columns = output::columns();
+    let shown = lines.iter().map(|line| line.shown(columns));
+    output::stdout(&shown.collect::<String>());
     Ok(())
 }
 
@@ -162,9 +164,11 @@ struct Line {
     text: String,
 }
 
-impl fmt::Display for Line {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{}{}", "  ".repeat(self.depth), self.text)
+impl Line {
+    /// On a terminal a long line continues below its text, and not below the lines that say what keeps it.
+    fn shown(&self, columns: Option<usize>) -> String {
+        let lead = "  ".repeat(self.depth);
+        hanging(&lead, &output::clean(&self.text), lead.len() + 4, columns)
     }
 }
 
@@ -500,7 +504,7 @@ mod tests {
         }
         // A stage that is asked about again.
         chain.job(&objects.jobs()[0], 0);
-        let lines: String = chain.lines.iter().map(Line::to_string).collect();
+        let lines: String = chain.lines.iter().map(|line| line.shown(None)).collect();
         let expected = "\
 ○ c waiting
   approval ok waits: 0 of 1 given (barrier/r-ok)
@@ -510,5 +514,35 @@ mod tests {
 ○ c waiting, as above
 ";
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_long_line_ends_at_a_blank_on_a_narrow_terminal_and_is_whole_in_a_pipe() {
+        let lines = [
+            line(
+                0,
+                "✗ load failed 5s ago: pod load-x7k2p, exit code 3: no such table",
+            ),
+            line(
+                1,
+                "approval sign-off-of-the-night waits: 0 of 2 given (barrier/night-sign-off)",
+            ),
+            line(
+                2,
+                "`koncli approve night-sign-off -n nightly-sales` gives an approval",
+            ),
+        ];
+        let shown = |columns| -> String { lines.iter().map(|line| line.shown(columns)).collect() };
+        let expected = "\
+✗ load failed 5s ago: pod load-x7k2p, exit code 3: no such
+    table
+  approval sign-off-of-the-night waits: 0 of 2 given
+      (barrier/night-sign-off)
+    `koncli approve night-sign-off -n nightly-sales` gives
+        an approval
+";
+        assert_eq!(shown(Some(60)), expected);
+        assert_eq!(shown(None).lines().count(), lines.len());
+        assert_eq!(shown(None), shown(Some(200)));
     }
 }

@@ -6,6 +6,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Names are not shortened to less in tables. States and numbers are no wider, so they are never shortened.
 pub(crate) const NAME_MIN: usize = 12;
+/// A text beside or below something is not broken into shorter lines than this, however narrow the terminal is.
+const ROOM_MIN: usize = 20;
 
 /// The columns that a text takes.
 pub(crate) fn width(text: &str) -> usize {
@@ -72,24 +74,74 @@ fn middle(name: &str, columns: usize, mark: &str) -> String {
     format!("{begin}…{end}{mark}")
 }
 
+/// The words of a text. What stands in backticks is one word if it fits into a line, because people copy it.
+fn words(text: &str, columns: usize) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for word in text.split_whitespace() {
+        match words.last_mut() {
+            Some(command) if is_open => command.extend([" ", word]),
+            _ => words.push(word.to_owned()),
+        }
+        is_open ^= word.matches('`').count() % 2 == 1;
+    }
+    let parts = |word: String| -> Vec<String> {
+        match width(&word) <= columns {
+            true => vec![word],
+            false => word.split(' ').map(str::to_owned).collect(),
+        }
+    };
+    words.into_iter().flat_map(parts).collect()
+}
+
+/// Returns `lead` and a text. If they don't fit into so many columns, the text is broken at its blanks, and what follows
+/// its first line begins after `indentation` blanks. Without a number of columns nothing is broken.
+pub(crate) fn hanging(
+    lead: &str,
+    text: &str,
+    indentation: usize,
+    columns: Option<usize>,
+) -> String {
+    let Some(columns) = columns.filter(|columns| width(lead) + width(text) > *columns) else {
+        return format!("{lead}{text}\n");
+    };
+    let room = |taken: usize| columns.saturating_sub(taken).max(ROOM_MIN);
+    let mut lines = broken(text, room(width(lead)), room(indentation)).into_iter();
+    let first = format!("{lead}{}", lines.next().unwrap_or_default());
+    let mut all = format!("{}\n", first.trim_end());
+    let indentation = " ".repeat(indentation);
+    all.extend(lines.map(|line| format!("{indentation}{line}\n")));
+    all
+}
+
 /// Breaks a text at its blanks into lines of so many columns. A word that is longer is broken too.
 pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    if width(text) <= columns {
-        return vec![text.to_owned()];
+    match width(text) <= columns {
+        true => vec![text.to_owned()],
+        false => broken(text, columns, columns),
     }
+}
+
+/// Breaks a text whose first line has another number of columns than those after it.
+fn broken(text: &str, first: usize, columns: usize) -> Vec<String> {
+    let mut room = first.max(1);
     let columns = columns.max(1);
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.is_empty() && width(&line) + 1 + width(word) > columns {
+    for word in words(text, columns) {
+        let is_first = lines.is_empty() && line.is_empty() && room < columns;
+        let blank = usize::from(!line.is_empty());
+        if (blank == 1 || is_first) && width(&line) + blank + width(&word) > room {
             lines.push(std::mem::take(&mut line));
+            room = columns;
         }
         if !line.is_empty() {
             line.push(' ');
         }
         for c in word.chars() {
-            if !line.is_empty() && width(&line) + c.width().unwrap_or(0) > columns {
+            if !line.is_empty() && width(&line) + c.width().unwrap_or(0) > room {
                 lines.push(std::mem::take(&mut line));
+                room = columns;
             }
             line.push(c);
         }
@@ -179,6 +231,40 @@ mod tests {
         );
         assert_eq!(wrapped("a b", 10), ["a b"]);
         assert_eq!(wrapped("", 10), [""]);
+    }
+
+    #[test]
+    fn a_command_in_backticks_stays_in_one_line_if_it_fits_into_one() {
+        let text = "run it again (`koncli retry r`), or `wait for it`";
+        assert_eq!(
+            wrapped(text, 20),
+            ["run it again", "(`koncli retry r`),", "or `wait for it`"]
+        );
+        assert_eq!(
+            wrapped("so `koncli retry run`", 12),
+            ["so `koncli", "retry run`"]
+        );
+        assert_eq!(wrapped("a ` is no command", 9), ["a ` is no", "command"]);
+    }
+
+    #[test]
+    fn a_line_hangs_below_its_lead_and_is_as_it_is_in_a_pipe() {
+        let text = "waits for what somebody else has";
+        assert_eq!(
+            hanging("  ", text, 4, Some(28)),
+            "  waits for what somebody\n    else has\n"
+        );
+        for columns in [None, Some(34), Some(80)] {
+            assert_eq!(hanging("  ", text, 4, columns), format!("  {text}\n"));
+        }
+        // A command that fits into no line but the second begins there.
+        assert_eq!(
+            hanging("    help: ", "`koncli retry r --from a`", 4, Some(30)),
+            "    help:\n    `koncli retry r --from a`\n"
+        );
+        // A terminal of no use does not make a line of each letter.
+        let lines = hanging("  ", text, 4, Some(3));
+        assert_eq!(lines.lines().count(), 2, "{lines}");
     }
 
     #[test]

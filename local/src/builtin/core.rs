@@ -113,6 +113,10 @@ fn validate_data(object: &Value, fields: &[&str]) -> Vec<Cause> {
                            validation is '[-._a-zA-Z0-9]+')";
                 causes.push(path.invalid(key.as_str(), why));
             }
+            if *field == "data" && !object["binaryData"][key.as_str()].is_null() {
+                let why = "duplicate of key present in binaryData";
+                causes.push(path.invalid(key.as_str(), why));
+            }
         }
     }
     if bytes > DATA_BYTES_MAX {
