@@ -10,6 +10,7 @@ use konductor_api::annotation;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, ResourceExt};
+use serde_json::json;
 use support::{Dev, copy_of, koncli, transcript};
 
 const FANNED_OUT: &str = r#"pipeline fan {
@@ -434,6 +435,12 @@ fn age_in(printed: &str) -> String {
     age.trim_end_matches(':').to_owned()
 }
 
+/// Whether a text is a time such as `1m30s`, and nothing else.
+fn is_age(text: &str) -> bool {
+    let pattern = regex::Regex::new("^(?:[0-9]+[dhms])+$").unwrap();
+    pattern.is_match(text)
+}
+
 #[test]
 fn an_approval_is_what_a_deployment_waits_for() {
     let folder = copy_of("06-deployment");
@@ -647,12 +654,47 @@ fn a_run_is_drawn_with_its_states() {
     for part in [
         "<svg ",
         ">part [3]</text>",
-        ">✓ succeeded 3/3 ",
         ">[n]: n items</text>",
         "</svg>\n",
     ] {
         assert!(picture.contains(part), "{part}: {picture}");
     }
+    let states = picture
+        .lines()
+        .filter(|line| line.starts_with("<text class=\"state\""));
+    let states = states.filter_map(|line| line.split('>').nth(1)?.strip_suffix("</text"));
+    let took = |state: &str, start: &str| {
+        let age = state.strip_prefix(start).unwrap_or_default();
+        assert!(is_age(age), "{state}: {picture}");
+    };
+    let states: Vec<&str> = states.collect();
+    for (state, start) in states.iter().zip([
+        "✓ succeeded ",
+        "✓ succeeded 3/3 ",
+        "✓ succeeded ",
+        "✓ succeeded ",
+        "✓ succeeded ",
+    ]) {
+        took(state, start);
+    }
+    // An approval takes no time of its own.
+    assert_eq!(states[5..], ["✓ succeeded"]);
+    let document = dev.koncli(&["graph", "fan", "-o", "json"]);
+    let document: serde_json::Value = serde_json::from_slice(&document.stdout).unwrap();
+    assert_eq!(
+        ["run", "phase"].map(|field| &document[field]),
+        ["fan", "Succeeded"]
+    );
+    let part = &document["nodes"][1];
+    assert_eq!(
+        (
+            &part["name"],
+            &part["state"],
+            &part["ended"],
+            part["seconds"].is_u64()
+        ),
+        (&json!("part"), &json!("succeeded"), &json!(3), true)
+    );
     assert_eq!(
         dev.printed(&["graph", "gone"]),
         "error: run/gone in namespace default does not exist\n  help: look at `koncli \
