@@ -157,7 +157,7 @@ fn pseudo_terminal() -> (std::os::fd::OwnedFd, String) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use rustix::termios::{Winsize, tcsetwinsize};
 
-    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&own).unwrap();
     unlockpt(&own).unwrap();
     let size = Winsize {
@@ -215,9 +215,12 @@ struct OnTerminal {
 #[cfg(target_os = "linux")]
 impl OnTerminal {
     fn start(arguments: &[&str], variables: &[(&str, &std::ffi::OsStr)]) -> Self {
+        use rustix::fs::OFlags;
+
         let (own, name) = pseudo_terminal();
         let open = || {
-            let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+            // Programs that other tests start at the same time do not get it.
+            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
             rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).unwrap()
         };
         let kept = open();
@@ -267,11 +270,15 @@ impl OnTerminal {
     /// Reads what is shown until that has come.
     #[track_caller]
     fn until(&mut self, is_there: impl Fn(&str) -> bool) {
+        let begun = std::time::Instant::now();
+        let limit = std::time::Duration::from_secs(60);
         while !is_there(&self.shown) {
-            let bytes = self
-                .written
-                .recv_timeout(std::time::Duration::from_secs(60));
-            let bytes = bytes.unwrap_or_else(|_| panic!("it has not come: {}", self.shown));
+            // A live view is drawn again and again.
+            let left = limit.saturating_sub(begun.elapsed());
+            let Ok(bytes) = self.written.recv_timeout(left) else {
+                self.child.kill().unwrap();
+                panic!("it has not come: {:?}", self.shown);
+            };
             self.shown.push_str(&String::from_utf8_lossy(&bytes));
         }
     }
@@ -351,16 +358,22 @@ fn an_approval_is_asked_for_on_a_terminal_until_it_is_given_or_denied() {
     }
 }
 
-/// What is shown without the steps of the cursor, the blanks that fill lines up, and how long it took.
+/// The rows of what is shown, each time that they are drawn, without how long it took.
 #[cfg(target_os = "linux")]
-fn plain(shown: &str) -> String {
-    let text = regex::Regex::new("\x1b\\[[0-9;?]*[a-zA-Z]|\r").unwrap();
-    let text = text.replace_all(shown, "");
-    let text = regex::Regex::new(" +(\n|$)")
-        .unwrap()
-        .replace_all(&text, "$1");
+fn rows(shown: &str) -> String {
+    let steps = regex::Regex::new("(?:\x1b\\[[0-9;?]*[a-zA-Z]|[\r\n])+").unwrap();
     let times = regex::Regex::new(r"\b[0-9]+(?:\.[0-9])?s\b").unwrap();
-    times.replace_all(&text, "Ns").into_owned()
+    let mut rows = String::new();
+    for drawn in steps.split(shown) {
+        // The view fills each of its rows up with blanks.
+        let characters: Vec<char> = drawn.chars().collect();
+        for row in characters.chunks(80) {
+            let row: String = row.iter().collect();
+            rows.push_str(&times.replace_all(row.trim_end(), "Ns"));
+            rows.push('\n');
+        }
+    }
+    rows
 }
 
 #[cfg(target_os = "linux")]
@@ -378,14 +391,14 @@ fn apply_that_waits_shows_on_a_terminal_the_same_live_view_as_run() {
     );
     let view = "p running  Ns  0/2 stages, 1 running, 1 waiting\n\
                 ● a  running  Ns\n\
-                ○ b  waiting  waits for stage a";
+                ○ b  waiting  waits for stage a\n";
     let kubeconfig = [("KUBECONFIG", dev.kubeconfig.as_os_str())];
     for (arguments, variables) in [
         (&["run", &file][..], &[][..]),
         (&["apply", &file, "--wait"], &kubeconfig),
     ] {
         let mut command = OnTerminal::start(arguments, variables);
-        command.until(|shown| plain(shown).contains(view));
+        command.until(|shown| rows(shown).contains(view));
         std::fs::write(folder.path().join("released"), "").unwrap();
         let (code, shown) = command.end();
         assert_eq!(code, Some(0), "{arguments:?}: {shown:?}");
@@ -407,7 +420,7 @@ fn stages_that_do_not_fit_on_a_terminal_are_a_row_of_their_own() {
     let mut run = OnTerminal::start(&["run", &file], &[]);
     // Of 24 rows 16 are the view's: the first says how many stages there are, and the last how many are not shown.
     run.until(|shown| {
-        let shown = plain(shown);
+        let shown = rows(shown);
         let rows: Vec<&str> = shown.lines().collect();
         rows.windows(16).any(|rows| {
             rows[0].ends_with("0/30 stages, 1 running, 29 waiting")
