@@ -10,7 +10,6 @@ use konductor_api::annotation;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, ResourceExt};
-use serde_json::json;
 use support::{Dev, copy_of, koncli, transcript};
 
 const FANNED_OUT: &str = r#"pipeline fan {
@@ -435,12 +434,6 @@ fn age_in(printed: &str) -> String {
     age.trim_end_matches(':').to_owned()
 }
 
-/// Whether a text is a time such as `1m30s`, and nothing else.
-fn is_age(text: &str) -> bool {
-    let pattern = regex::Regex::new("^(?:[0-9]+[dhms])+$").unwrap();
-    pattern.is_match(text)
-}
-
 #[test]
 fn an_approval_is_what_a_deployment_waits_for() {
     let folder = copy_of("06-deployment");
@@ -612,92 +605,4 @@ fn lists_are_narrowed_by_labels_and_by_the_environment() {
         .output()
         .unwrap();
     assert_eq!(transcript(&output), "run/morning\nexit code 0\n");
-}
-
-#[test]
-fn a_run_is_drawn_with_its_states() {
-    let folder = tempfile::tempdir().unwrap();
-    let dev = Dev::start(folder.path());
-    let file = written(folder.path(), &FANNED_OUT.replace("\"b\"", "\"b\", \"c\""));
-    dev.printed(&["apply", &file]);
-    assert_eq!(
-        dev.printed(&["wait", "job/fan-all", "--timeout", "1m"]),
-        "exit code 0\n"
-    );
-    assert_eq!(
-        dev.printed(&["graph", "fan"]),
-        "STAGE             STATE            AFTER       HOLDING\n\
-         zero              ✓ succeeded\n\
-         part [3]          ✓ succeeded 3/3  zero\n\
-         all               ✓ succeeded      part\n\
-         ready (approval)  ○ waiting        zero\n\
-         ask               ○ waiting        all, ready\n\
-         aa (finally)      ○ waiting\n\
-         exit code 0\n"
-    );
-    dev.printed(&["approve", "fan-ready"]);
-    assert_eq!(
-        dev.printed(&["wait", "run/fan", "--timeout", "1m"]),
-        "exit code 0\n"
-    );
-    let mermaid = dev.printed(&["graph", "run/fan", "--as", "mermaid"]);
-    assert_eq!(
-        mermaid,
-        "flowchart LR\n  n0[\"zero<br/>✓ succeeded\"]:::succeeded\n  n1[\"part [3]<br/>✓ succeeded \
-         3/3\"]:::succeeded\n  n2[\"all<br/>✓ succeeded\"]:::succeeded\n  n3[\"ask<br/>✓ \
-         succeeded\"]:::succeeded\n  n4[/\"aa (finally)<br/>✓ succeeded\"/]:::succeeded\n  \
-         n5{{\"ready (approval)<br/>✓ succeeded\"}}:::succeeded\n  n0 --> n1\n  n1 --> n2\n  n2 --> \
-         n3\n  n5 --> n3\n  n0 --> n5\n  classDef succeeded fill:#dcf5e1,stroke:#1a7f37,color:#1f2328\n\
-         exit code 0\n"
-    );
-    let picture = dev.printed(&["graph", "fan", "--as", "svg"]);
-    for part in [
-        "<svg ",
-        ">part [3]</text>",
-        ">[n]: n items</text>",
-        "</svg>\n",
-    ] {
-        assert!(picture.contains(part), "{part}: {picture}");
-    }
-    let states = picture
-        .lines()
-        .filter(|line| line.starts_with("<text class=\"state\""));
-    let states = states.filter_map(|line| line.split('>').nth(1)?.strip_suffix("</text"));
-    let took = |state: &str, start: &str| {
-        let age = state.strip_prefix(start).unwrap_or_default();
-        assert!(is_age(age), "{state}: {picture}");
-    };
-    let states: Vec<&str> = states.collect();
-    for (state, start) in states.iter().zip([
-        "✓ succeeded ",
-        "✓ succeeded 3/3 ",
-        "✓ succeeded ",
-        "✓ succeeded ",
-        "✓ succeeded ",
-    ]) {
-        took(state, start);
-    }
-    // An approval takes no time of its own.
-    assert_eq!(states[5..], ["✓ succeeded"]);
-    let document = dev.koncli(&["graph", "fan", "-o", "json"]);
-    let document: serde_json::Value = serde_json::from_slice(&document.stdout).unwrap();
-    assert_eq!(
-        ["run", "phase"].map(|field| &document[field]),
-        ["fan", "Succeeded"]
-    );
-    let part = &document["nodes"][1];
-    assert_eq!(
-        (
-            &part["name"],
-            &part["state"],
-            &part["ended"],
-            part["seconds"].is_u64()
-        ),
-        (&json!("part"), &json!("succeeded"), &json!(3), true)
-    );
-    assert_eq!(
-        dev.printed(&["graph", "gone"]),
-        "error: run/gone in namespace default does not exist\n  help: look at `koncli \
-         runs`\nexit code 4\n"
-    );
 }
