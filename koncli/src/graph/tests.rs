@@ -320,6 +320,7 @@ fn drawings_grow_as_the_number_of_edges_does() {
             ("text of a terminal", text(drawn, Some(80))),
             ("mermaid", mermaid(drawn)),
             ("dot", dot(drawn)),
+            ("svg", svg(drawn)),
             ("json", json),
         ];
         all.map(|(format, drawing)| (format, drawing.len() as f64 / parts as f64))
