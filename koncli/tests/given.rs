@@ -313,9 +313,11 @@ fn two_runs_of_one_pipeline_from_standard_input_do_not_share_what_only_one_may_h
         }"#;
         format!("pipeline {name} {text}")
     };
-    let start = |folder: &Path, name: &str| {
+    let start_from = |input: &str, folder: &Path, name: &str| {
         let mut command = koncli();
-        command.args(["run", "-", "--run", "r"]).current_dir(folder);
+        command
+            .args(["run", input, "--run", "r"])
+            .current_dir(folder);
         command.env("TMPDIR", temporary.path());
         command
             .stdin(Stdio::piped())
@@ -326,14 +328,18 @@ fn two_runs_of_one_pipeline_from_standard_input_do_not_share_what_only_one_may_h
         stdin.write_all(pipeline(name).as_bytes()).unwrap();
         child
     };
+    let start = |folder: &Path, name: &str| start_from("-", folder, name);
     let mut first = start(folder.path(), "single");
     appears(&folder.path().join("started"));
-    let second = start(folder.path(), "single").wait_with_output().unwrap();
-    assert_eq!(
-        transcript(&second),
-        "error: pipeline single of standard input is being run already, and has semaphores or leases\n  help: \
-         wait for its end, or use `koncli dev` and `koncli apply`: these hold within one cluster\nexit code 1\n"
-    );
+    for input in ["-", "/dev/stdin"] {
+        let second = start_from(input, folder.path(), "single");
+        assert_eq!(
+            transcript(&second.wait_with_output().unwrap()),
+            "error: pipeline single of standard input is being run already, and has semaphores or leases\n  help: \
+             wait for its end, or use `koncli dev` and `koncli apply`: these hold within one cluster\nexit code 1\n",
+            "{input}"
+        );
+    }
     // Neither the name alone nor the directory alone makes it the same.
     std::fs::write(other.path().join("released"), "").unwrap();
     let elsewhere = start(other.path(), "single").wait_with_output().unwrap();

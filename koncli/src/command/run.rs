@@ -174,11 +174,11 @@ fn alone(file: &Path, pipeline: &str, needs: &Needs) -> Result<Option<File>, Fai
     }
 }
 
-/// Where steps start: the folder of the pipeline file.
+/// Where steps start: the folder of the pipeline file, or the current directory of standard input.
 fn working_folder(file: &Path) -> PathBuf {
     let parent = file
         .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+        .filter(|parent| !parent.as_os_str().is_empty() && !load::is_stdin(file));
     let folder = parent.unwrap_or(Path::new("."));
     folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
