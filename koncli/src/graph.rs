@@ -1,8 +1,9 @@
-//! The dependency graph, as a table, Mermaid, Graphviz or a picture.
+//! The dependency graph, as a table, Mermaid, Graphviz, a picture or a document for programs.
 //!
 //! What enters: the graph of a pipeline, or a run as it is in the cluster. What leaves: text. What must
 //! never happen here: a state that only its colour shows.
 
+mod document;
 mod layout;
 mod of_run;
 mod svg;
@@ -10,6 +11,7 @@ mod svg;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use jiff::SignedDuration;
 use konductor_compiler::Graph;
 use konductor_compiler::graph::{Node, NodeKind};
 use konductor_operator::standing::State;
@@ -17,6 +19,7 @@ use konductor_operator::standing::State;
 use crate::output;
 use crate::output::width::{NAME_MIN, narrowed, shortened, width, wrapped};
 
+pub(crate) use document::document;
 pub(crate) use of_run::of_run;
 pub(crate) use svg::{section, svg};
 
@@ -24,16 +27,19 @@ pub(crate) use svg::{section, svg};
 #[derive(Debug, Default)]
 pub(crate) struct Drawn {
     pub(crate) graph: Graph,
+    /// The run's name and phase, if it is of one.
+    pub(crate) run: Option<(String, String)>,
     /// By node: its state, and how many of its items have ended.
     pub(crate) states: Vec<Option<(State, usize)>>,
     /// By node: how long it has been running, or ran; shown in pictures.
-    pub(crate) durations: Vec<Option<String>>,
+    pub(crate) durations: Vec<Option<SignedDuration>>,
 }
 
 impl Drawn {
     /// A pipeline that is not running.
     pub(crate) fn of_file(graph: Graph) -> Self {
         Self {
+            run: None,
             states: vec![None; graph.nodes.len()],
             durations: vec![None; graph.nodes.len()],
             graph,
@@ -70,8 +76,22 @@ fn colors(state: Option<State>) -> (&'static str, &'static str) {
     }
 }
 
-/// A table in an order in which they could run, for so many columns if there is a limit.
+/// When it runs by itself, and a table in an order in which the nodes could run, for so many columns if there is a
+/// limit.
 pub(crate) fn text(drawn: &Drawn, columns: Option<usize>) -> String {
+    let table = table(drawn, columns);
+    let Some(schedule) = &drawn.graph.schedule else {
+        return table;
+    };
+    let line = format!("schedule: {schedule}");
+    let lines = match columns {
+        Some(columns) => wrapped(&line, columns),
+        None => vec![line],
+    };
+    format!("{}\n\n{table}", lines.join("\n"))
+}
+
+fn table(drawn: &Drawn, columns: Option<usize>) -> String {
     let graph = &drawn.graph;
     let mut waits = waits(graph);
     let has_when = graph.nodes.iter().any(|node| node.when.is_some());
@@ -286,6 +306,13 @@ pub(crate) fn dot(drawn: &Drawn) -> String {
         "digraph \"{}\" {{\n  rankdir=LR;\n",
         quoted(&graph.pipeline)
     );
+    if let Some(schedule) = &graph.schedule {
+        let schedule = quoted(schedule);
+        let _ = writeln!(
+            text,
+            "  schedule [label=\"schedule {schedule}\", shape=ellipse];"
+        );
+    }
     for (index, node) in graph.nodes.iter().enumerate() {
         let shape = match node.kind {
             NodeKind::Stage => "box",
@@ -323,84 +350,4 @@ pub(crate) fn dot(drawn: &Drawn) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use konductor_compiler::{Options, check};
-    use konductor_dsl::Sources;
-
-    use super::*;
-
-    const PIPELINE: &str = r#"
-pipeline p {
-  defaults { image = "busybox:1.36" }
-  param target: "dev" | "prod" = "dev"
-  stage a for i in 1..3 quorum 2 { run = "echo ${i}" }
-  stage b after any(a, ok.skipped) when target == "prod" { run = "true" }
-  approval ok
-}
-"#;
-
-    fn drawn() -> Drawn {
-        let mut sources = Sources::default();
-        sources.add("p.kon", PIPELINE);
-        let compiled = check(sources, &Options::at(jiff::Timestamp::UNIX_EPOCH));
-        Drawn::of_file(compiled.graph.unwrap())
-    }
-
-    #[test]
-    fn every_format_has_conditions_quorums_and_the_ends_within_any() {
-        let drawn = drawn();
-        let table = text(&drawn, None);
-        let rows = table.lines().map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            words.join(" ")
-        });
-        let expected = [
-            "STAGE AFTER WHEN HOLDING",
-            "a [3, quorum 2]",
-            "ok (approval)",
-            "b any(a, ok.skipped) target == \"prod\"",
-        ];
-        assert_eq!(rows.collect::<Vec<_>>(), expected);
-        let mermaid = mermaid(&drawn);
-        for written in [
-            "n0[\"a [3, quorum 2]\"]",
-            "n1[\"b<br/>when target == #quot;prod#quot;\"]",
-            "n2 -->|any skipped| n1",
-        ] {
-            assert!(mermaid.contains(written), "{written}: {mermaid}");
-        }
-        let dot = dot(&drawn);
-        assert!(dot.contains("when target == \\\"prod\\\""), "{dot}");
-        let svg = svg(&drawn);
-        assert!(svg.contains("quorum q: what waits"), "{svg}");
-    }
-
-    #[test]
-    fn narrow_table_breaks_lists_at_their_words() {
-        let headers = ["STAGE", "AFTER", "HOLDING"];
-        let rows = [
-            ["build-all-the-things-linux", "", ""],
-            ["build-all-the-things-mac", "", ""],
-            [
-                "release",
-                "build-all-the-things-linux, build-all-the-things-mac",
-                "lease/deploy, semaphore/db",
-            ],
-        ];
-        let rows: Vec<Vec<String>> = rows.map(|row| row.map(str::to_owned).into()).into();
-        let table = output::table(&headers, &folded(&headers, &rows, 60), false);
-        let expected = "\
-STAGE             AFTER                        HOLDING
-build-al…s-linux
-build-al…ngs-mac
-release           build-all-the-things-linux,  lease/deploy,
-                  build-all-the-things-mac     semaphore/db
-";
-        assert_eq!(table, expected);
-        for columns in 40..100 {
-            let table = output::table(&headers, &folded(&headers, &rows, columns), false);
-            assert!(table.lines().all(|line| width(line) <= columns), "{table}");
-        }
-        assert_eq!(folded(&headers, &rows, 200), rows);
-    }
-}
+mod tests;

@@ -4,6 +4,8 @@
 //! command can forget it.
 
 mod clean;
+#[cfg(test)]
+pub(crate) mod documented;
 pub(crate) mod width;
 
 use std::io::{self, IsTerminal, Write};
@@ -159,6 +161,9 @@ pub(crate) fn color() -> bool {
     !unwanted && io::stderr().is_terminal() && !is_dumb() && platform::enable_colors()
 }
 
+/// A cell that is wider does not make its column wider: else one long list would be as many blanks in each row.
+const CELL_MAX: usize = 200;
+
 /// A table whose columns are as wide as they must be, two blanks apart, as kubectl's.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>], no_headers: bool) -> String {
     let clean = |cell: &String| clean(cell).replace(['\n', '\t'], " ");
@@ -170,14 +175,16 @@ pub(crate) fn table(headers: &[&str], rows: &[Vec<String>], no_headers: bool) ->
     let all = || (!no_headers).then_some(&headers).into_iter().chain(&rows);
     let widest = |column: usize| {
         let cells = all().filter_map(|row| row.get(column));
-        cells.map(|cell| width(cell)).max().unwrap_or(0)
+        let widths = cells.map(|cell| width(cell));
+        widths.filter(|width| *width <= CELL_MAX).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headers.len()).map(widest).collect();
     let mut text = String::new();
     for row in all() {
         let mut line = String::new();
         for (cell, columns) in row.iter().zip(&widths) {
-            line.push_str(&padded(cell, columns + 2));
+            line.push_str(&padded(cell, *columns));
+            line.push_str("  ");
         }
         text.push_str(line.trim_end());
         text.push('\n');

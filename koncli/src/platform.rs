@@ -12,6 +12,9 @@ pub(crate) use unix::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+
 use crate::exit::{FAILED, Failure, INTERRUPTED, NOT_FOUND};
 
 /// What asks this process to end.
@@ -34,6 +37,13 @@ impl Signal {
             Self::Terminate => 143,
         }
     }
+}
+
+/// Returns a file for temporary files whose name says what a lock of it is about.
+fn lock_path(about: impl Hash) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    about.hash(&mut hasher);
+    std::env::temp_dir().join(format!("konductor-{:016x}.lock", hasher.finish()))
 }
 
 /// Returns why a command was not started.

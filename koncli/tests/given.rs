@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
@@ -298,6 +298,64 @@ fn two_runs_of_one_file_do_not_share_what_only_one_may_have() {
     std::fs::write(folder.path().join("released"), "").unwrap();
     assert_eq!(first.wait().unwrap().code(), Some(0));
     let third = koncli().arg("run").arg(&file).output().unwrap();
+    assert_eq!(third.status.code(), Some(0), "{}", transcript(&third));
+}
+
+#[test]
+fn two_runs_of_one_pipeline_from_standard_input_do_not_share_what_only_one_may_have() {
+    let [folder, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let temporary = tempfile::tempdir().unwrap();
+    let pipeline = |name: &str| {
+        let text = r#"{
+          lease only {}
+          defaults { image = "busybox:1.36" }
+          stage a holding only { run = "touch started; until [ -e released ]; do sleep 0.05; done" }
+        }"#;
+        format!("pipeline {name} {text}")
+    };
+    let start_from = |input: &str, folder: &Path, name: &str| {
+        let mut command = koncli();
+        command
+            .args(["run", input, "--run", "r"])
+            .current_dir(folder);
+        command.env("TMPDIR", temporary.path());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(pipeline(name).as_bytes()).unwrap();
+        child
+    };
+    let start = |folder: &Path, name: &str| start_from("-", folder, name);
+    let mut first = start(folder.path(), "single");
+    appears(&folder.path().join("started"));
+    for input in ["-", "/dev/stdin"] {
+        let second = start_from(input, folder.path(), "single");
+        assert_eq!(
+            transcript(&second.wait_with_output().unwrap()),
+            "error: pipeline single of standard input is being run already, and has semaphores or leases\n  help: \
+             wait for its end, or use `koncli dev` and `koncli apply`: these hold within one cluster\nexit code 1\n",
+            "{input}"
+        );
+    }
+    // Neither the name alone nor the directory alone makes it the same.
+    std::fs::write(other.path().join("released"), "").unwrap();
+    let elsewhere = start(other.path(), "single").wait_with_output().unwrap();
+    assert_eq!(
+        elsewhere.status.code(),
+        Some(0),
+        "{}",
+        transcript(&elsewhere)
+    );
+    std::fs::remove_file(folder.path().join("started")).unwrap();
+    let mut renamed = start(folder.path(), "double");
+    appears(&folder.path().join("started"));
+    std::fs::write(folder.path().join("released"), "").unwrap();
+    assert_eq!(renamed.wait().unwrap().code(), Some(0));
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    let third = start(folder.path(), "single").wait_with_output().unwrap();
     assert_eq!(third.status.code(), Some(0), "{}", transcript(&third));
 }
 

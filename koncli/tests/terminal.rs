@@ -15,6 +15,12 @@ use support::{Dev, koncli};
 /// Clears the screen, sets the title in two ways, turns the direction around.
 const HOSTILE: &str = "a\u{1b}[2J\u{1b}]0;t\u{7}\u{9d}0;t\u{9c}\u{202e}z\r\u{8}";
 
+fn written(folder: &std::path::Path, pipeline: &str) -> String {
+    let file = folder.join("p.kon");
+    std::fs::write(&file, pipeline).unwrap();
+    file.display().to_string()
+}
+
 fn is_clean(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     !text.chars().any(|c| {
@@ -151,7 +157,7 @@ fn pseudo_terminal() -> (std::os::fd::OwnedFd, String) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use rustix::termios::{Winsize, tcsetwinsize};
 
-    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&own).unwrap();
     unlockpt(&own).unwrap();
     let size = Winsize {
@@ -195,84 +201,271 @@ fn a_run_whose_logs_are_piped_shows_lines_on_its_terminal_and_no_view() {
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
 }
 
-/// Reads what is written to a terminal until a text has come; without it, the caller's assertion fails after a while.
+/// koncli on a terminal of its own, and what it has shown there.
 #[cfg(target_os = "linux")]
-fn read_until(written: &std::sync::mpsc::Receiver<Vec<u8>>, text: &str, shown: &mut String) {
-    while !shown.contains(text) {
-        let Ok(bytes) = written.recv_timeout(std::time::Duration::from_secs(60)) else {
-            return;
+struct OnTerminal {
+    child: std::process::Child,
+    terminal: std::fs::File,
+    /// The side of the program; without it the terminal would end before its settings are read.
+    kept: std::os::fd::OwnedFd,
+    written: std::sync::mpsc::Receiver<Vec<u8>>,
+    shown: String,
+}
+
+#[cfg(target_os = "linux")]
+impl OnTerminal {
+    fn start(arguments: &[&str], variables: &[(&str, &std::ffi::OsStr)]) -> Self {
+        use rustix::fs::OFlags;
+
+        let (own, name) = pseudo_terminal();
+        let open = || {
+            // Programs that other tests start at the same time do not get it.
+            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+            rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).unwrap()
         };
-        shown.push_str(&String::from_utf8_lossy(&bytes));
+        let kept = open();
+        // It becomes the terminal of the program, which the keys are for.
+        let child = std::process::Command::new("setsid")
+            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_koncli")])
+            .args(arguments)
+            .env_remove("KUBECONFIG")
+            .env("NO_COLOR", "1")
+            .env("USER", "tester")
+            .envs(variables.iter().copied())
+            .stdin(open())
+            .stdout(open())
+            .stderr(open())
+            .spawn()
+            .unwrap();
+        let terminal = std::fs::File::from(own);
+        let mut reader = terminal.try_clone().unwrap();
+        let (sender, written) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = std::io::Read::read(&mut reader, &mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            child,
+            terminal,
+            kept,
+            written,
+            shown: String::new(),
+        }
+    }
+
+    /// Whether keys such as Ctrl-C are shown.
+    fn shows_control_keys(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&self.kept).unwrap().local_modes;
+        modes.contains(rustix::termios::LocalModes::ECHOCTL)
+    }
+
+    fn type_keys(&mut self, keys: &str) {
+        std::io::Write::write_all(&mut self.terminal, keys.as_bytes()).unwrap();
+    }
+
+    /// Reads what is shown until that has come.
+    #[track_caller]
+    fn until(&mut self, is_there: impl Fn(&str) -> bool) {
+        let begun = std::time::Instant::now();
+        let limit = std::time::Duration::from_secs(60);
+        while !is_there(&self.shown) {
+            // A live view is drawn again and again.
+            let left = limit.saturating_sub(begun.elapsed());
+            let Ok(bytes) = self.written.recv_timeout(left) else {
+                self.child.kill().unwrap();
+                panic!("it has not come: {:?}", self.shown);
+            };
+            self.shown.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    /// The same, of a text.
+    #[track_caller]
+    fn until_text(&mut self, text: &str) {
+        self.until(|shown| shown.contains(text));
+    }
+
+    /// Waits for the program's end: returns its exit code, and all that was shown.
+    fn end(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        // The terminal ends when nobody has its other side any more.
+        drop(self.kept);
+        self.shown.extend(
+            self.written
+                .iter()
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        );
+        (code, self.shown)
     }
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn control_keys_leave_nothing_on_a_terminal_with_a_live_view() {
-    use rustix::termios::{LocalModes, tcgetattr};
-
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("p.kon");
-    std::fs::write(
-        &file,
+    let file = written(
+        folder.path(),
         "pipeline p {\n  stage a { image = \"busybox:1.36\" run = \"echo started; sleep 600\" }\n}\n",
-    )
-    .unwrap();
-    let (own, name) = pseudo_terminal();
-    let open = || {
-        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
-        rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).unwrap()
-    };
-    let kept = open();
-    assert!(
-        tcgetattr(&kept)
-            .unwrap()
-            .local_modes
-            .contains(LocalModes::ECHOCTL)
     );
-    // It becomes the terminal of the program, which the keys are for.
-    let mut child = std::process::Command::new("setsid")
-        .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_koncli"), "run"])
-        .arg(&file)
-        .env_remove("KUBECONFIG")
-        .env("NO_COLOR", "1")
-        .stdin(open())
-        .stdout(open())
-        .stderr(open())
-        .spawn()
-        .unwrap();
-    let mut terminal = std::fs::File::from(own);
-    let mut reader = terminal.try_clone().unwrap();
-    let (sender, written) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = std::io::Read::read(&mut reader, &mut buffer) {
-            if sender.send(buffer[..count].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
-    let mut shown = String::new();
-    read_until(&written, "a | started", &mut shown);
-    assert!(shown.contains("a | started"), "{shown:?}");
-    assert!(
-        !tcgetattr(&kept)
-            .unwrap()
-            .local_modes
-            .contains(LocalModes::ECHOCTL)
-    );
-    std::io::Write::write_all(&mut terminal, b"\x03").unwrap();
-    read_until(&written, "error: run/p cancelled", &mut shown);
+    let mut run = OnTerminal::start(&["run", &file], &[]);
+    run.until_text("a | started");
+    assert!(!run.shows_control_keys());
+    run.type_keys("\x03");
+    run.until_text("error: run/p cancelled");
+    let status = run.child.wait().unwrap();
+    assert!(run.shows_control_keys());
+    let (_, shown) = run.end();
     assert!(shown.contains("interrupted: cancelling run/p"), "{shown:?}");
     assert!(!shown.contains("^C"), "{shown:?}");
-    let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130), "{shown:?}");
-    assert!(
-        tcgetattr(&kept)
-            .unwrap()
-            .local_modes
-            .contains(LocalModes::ECHOCTL)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_approval_is_asked_for_on_a_terminal_until_it_is_given_or_denied() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(
+        folder.path(),
+        r#"pipeline p {
+          defaults { image = "busybox:1.36" }
+          stage build { run = "echo built" }
+          approval go after build
+          stage deploy after go { run = "echo deployed" }
+        }"#,
     );
+    let table = [
+        ("y\n", "approval go approved by tester", Some(0)),
+        ("YES\n", "approval go approved by tester", Some(0)),
+        ("n\n", "approval go denied by tester", Some(1)),
+        // The end of the input: nobody is there who could approve.
+        ("\x04", "approval go denied by tester", Some(1)),
+    ];
+    for (keys, line, expected) in table {
+        let mut run = OnTerminal::start(&["run", &file], &[]);
+        run.until_text("approve go? [y/n] ");
+        run.type_keys("perhaps\n");
+        run.until(|shown| shown.matches("approve go? [y/n] ").count() == 2);
+        run.type_keys(keys);
+        let (code, shown) = run.end();
+        assert!(shown.contains(line), "{keys:?}: {shown:?}");
+        assert_eq!(code, expected, "{keys:?}: {shown:?}");
+        let is_deployed = shown.contains("deploy | deployed");
+        assert_eq!(is_deployed, expected == Some(0), "{keys:?}: {shown:?}");
+    }
+}
+
+/// The rows of what is shown, each time that they are drawn, without how long it took.
+#[cfg(target_os = "linux")]
+fn rows(shown: &str) -> String {
+    let steps = regex::Regex::new("(?:\x1b\\[[0-9;?]*[a-zA-Z]|[\r\n])+").unwrap();
+    let times = regex::Regex::new(r"\b[0-9]+(?:\.[0-9])?s\b").unwrap();
+    let mut rows = String::new();
+    for drawn in steps.split(shown) {
+        // The view fills each of its rows up with blanks.
+        let characters: Vec<char> = drawn.chars().collect();
+        for row in characters.chunks(80) {
+            let row: String = row.iter().collect();
+            rows.push_str(&times.replace_all(row.trim_end(), "Ns"));
+            rows.push('\n');
+        }
+    }
+    rows
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn apply_that_waits_shows_on_a_terminal_the_same_live_view_as_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let file = written(
+        folder.path(),
+        r#"pipeline p {
+          defaults { image = "busybox:1.36" }
+          stage a { run = "until [ -e released ]; do sleep 0.05; done" }
+          stage b after a { run = "true" }
+        }"#,
+    );
+    let view = "p running  Ns  0/2 stages, 1 running, 1 waiting\n\
+                ● a  running  Ns\n\
+                ○ b  waiting  waits for stage a\n";
+    let kubeconfig = [("KUBECONFIG", dev.kubeconfig.as_os_str())];
+    for (arguments, variables) in [
+        (&["run", &file][..], &[][..]),
+        (&["apply", &file, "--wait"], &kubeconfig),
+    ] {
+        let mut command = OnTerminal::start(arguments, variables);
+        command.until(|shown| rows(shown).contains(view));
+        std::fs::write(folder.path().join("released"), "").unwrap();
+        let (code, shown) = command.end();
+        assert_eq!(code, Some(0), "{arguments:?}: {shown:?}");
+        std::fs::remove_file(folder.path().join("released")).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn stages_that_do_not_fit_on_a_terminal_are_a_row_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let others = (0..29).map(|index| format!("  stage s{index} after a {{ run = \"true\" }}\n"));
+    let pipeline = format!(
+        "pipeline p {{\n  defaults {{ image = \"busybox:1.36\" }}\n  stage a {{ run = \"until [ -e released ]; do \
+         sleep 0.05; done\" }}\n{}}}\n",
+        others.collect::<String>()
+    );
+    let file = written(folder.path(), &pipeline);
+    let mut run = OnTerminal::start(&["run", &file], &[]);
+    // Of 24 rows 16 are the view's: the first says how many stages there are, and the last how many are not shown.
+    run.until(|shown| {
+        let shown = rows(shown);
+        let rows: Vec<&str> = shown.lines().collect();
+        rows.windows(16).any(|rows| {
+            rows[0].ends_with("0/30 stages, 1 running, 29 waiting")
+                && rows[1].starts_with("● a ")
+                && rows[2..15].iter().all(|row| row.starts_with("○ s"))
+                && rows[15] == "… 16 more stages"
+        })
+    });
+    std::fs::write(folder.path().join("released"), "").unwrap();
+    let (code, shown) = run.end();
+    assert_eq!(code, Some(0), "{shown:?}");
+}
+
+#[test]
+fn lines_of_logs_and_of_progress_are_whole_where_both_go_to_one_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(
+        folder.path(),
+        r#"pipeline p {
+          defaults { image = "busybox:1.36" }
+          stage s for i in 1..60 { run = "echo first; printf last" }
+          stage e for i in 1..20 { run = "echo first >&2; printf last >&2" }
+        }"#,
+    );
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut run = koncli();
+    run.args(["run", &file]);
+    run.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let mut child = run.spawn().unwrap();
+    // The pipe ends when nobody can write to it any more.
+    drop(run);
+    let mut shown = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut shown).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{shown}");
+    let progress =
+        regex::Regex::new(r"^ *[0-9.]+s  [●✓] [se]\[[0-9]+\] (?:running|succeeded)$").unwrap();
+    let log = regex::Regex::new(r"^[se]\[[0-9]+\] \| (?:first|last)$").unwrap();
+    let mut lines: Vec<&str> = shown.lines().collect();
+    let end = lines.pop().unwrap();
+    assert!(end.starts_with("run/p succeeded in "), "{end}");
+    for line in &lines {
+        assert!(progress.is_match(line) || log.is_match(line), "{line:?}");
+    }
+    let logged = lines.iter().filter(|line| log.is_match(line)).count();
+    assert_eq!(logged, 2 * 80, "{shown}");
 }
 
 #[test]

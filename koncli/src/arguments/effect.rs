@@ -106,7 +106,6 @@ impl Command {
             | Self::Step { .. }
             | Self::Warden => NOTHING,
             Self::Apply { slot: Some(_), .. }
-            | Self::Graph(_)
             | Self::Report { .. }
             | Self::Ui { .. }
             | Self::Cancel { .. }
@@ -119,7 +118,10 @@ impl Command {
             | Self::Install { .. }
             | Self::Uninstall { .. }
             | Self::Operator(_) => CHANGE,
-            Self::Apply { .. }
+            // A drawing has a format of its own.
+            Self::Graph(selection) if selection.drawing.is_some() => CHANGE,
+            Self::Graph(_)
+            | Self::Apply { .. }
             | Self::Diff(_)
             | Self::Why { .. }
             | Self::Timeline(_)
@@ -434,6 +436,8 @@ mod tests {
             ("apply f.kon -o json", false),
             ("apply f.kon --slot 1 -o json", true),
             ("compile f.kon -o table", true),
+            ("graph f.kon -o json", false),
+            ("graph f.kon --as dot -o json", true),
             ("status -A", false),
             ("status r -A", true),
             ("-o json version", false),

@@ -31,9 +31,9 @@ pub(crate) struct GraphSelection {
     pub(crate) what: String,
     #[command(flatten)]
     pub(crate) params: Params,
-    /// The format
-    #[arg(long = "as", value_enum, default_value = "text", value_name = "FORMAT")]
-    pub(crate) drawing: Drawing,
+    /// The format, text by default
+    #[arg(long = "as", value_enum, value_name = "FORMAT")]
+    pub(crate) drawing: Option<Drawing>,
 }
 
 /// The format of a graph.

@@ -12,13 +12,16 @@ use crate::graph::{self, Drawn};
 use crate::view::view;
 use crate::{cluster, diagnostics, load, output};
 
-/// Draws a pipeline file, or a run as it stands.
+/// Draws a pipeline file, or a run as it stands. `--as` wins over a format that the environment sets.
 pub(crate) async fn graph(global: &Global, selection: &GraphSelection) -> Result<(), Failure> {
     let drawn = match run(&selection.what) {
         Some(name) => of_run(global, name).await?,
         None => of_file(selection)?,
     };
-    match selection.drawing {
+    if selection.drawing.is_none() && output::document(global, &graph::document(&drawn))? {
+        return Ok(());
+    }
+    match selection.drawing.unwrap_or(Drawing::Text) {
         Drawing::Text => output::stdout(&graph::text(&drawn, output::columns())),
         Drawing::Mermaid => output::stdout_exact(&graph::mermaid(&drawn)),
         Drawing::Dot => output::stdout_exact(&graph::dot(&drawn)),

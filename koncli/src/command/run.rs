@@ -64,7 +64,7 @@ pub(crate) async fn run(
         return Err(refused);
     }
     let prepared = given::prepare(&needs, given, approvals::can_ask())?;
-    let _alone = alone(&pipeline.file, &needs)?;
+    let _alone = alone(&pipeline.file, manifests.pipeline_name(), &needs)?;
     let folder = Folder::create()?;
     let mut signals = Signals::listen()?;
     let kubeconfig = folder.kubeconfig();
@@ -146,15 +146,24 @@ impl Drop for Viewed {
 }
 
 /// Refuses a second run of a file at the same time where the first would not know of its semaphores and
-/// leases: they hold within one cluster, and each run has its own.
-fn alone(file: &Path, needs: &Needs) -> Result<Option<File>, Failure> {
-    if !needs.has_ledgers || file == Path::new("-") {
+/// leases: they hold within one cluster, and each run has its own. What is read from standard input is known by its name
+/// and the current directory.
+fn alone(file: &Path, pipeline: &str, needs: &Needs) -> Result<Option<File>, Failure> {
+    if !needs.has_ledgers {
         return Ok(None);
     }
-    let lock = platform::run_lock(file)?;
+    let (lock, shown) = match load::is_stdin(file) {
+        true => {
+            let shown = format!("pipeline {pipeline} of standard input");
+            (
+                platform::named_run_lock(&working_folder(file), pipeline)?,
+                shown,
+            )
+        }
+        false => (platform::run_lock(file)?, file.display().to_string()),
+    };
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => {
-            let shown = file.display();
             let message = format!("{shown} is being run already, and has semaphores or leases");
             Err(Failure::failed(message).help(
                 "wait for its end, or use `koncli dev` and `koncli apply`: these hold within one cluster",
@@ -165,11 +174,11 @@ fn alone(file: &Path, needs: &Needs) -> Result<Option<File>, Failure> {
     }
 }
 
-/// Where steps start: the folder of the pipeline file.
+/// Where steps start: the folder of the pipeline file, or the current directory of standard input.
 fn working_folder(file: &Path) -> PathBuf {
     let parent = file
         .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+        .filter(|parent| !parent.as_os_str().is_empty() && !load::is_stdin(file));
     let folder = parent.unwrap_or(Path::new("."));
     folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }

@@ -3,7 +3,7 @@
 //! What enters: how large each box is, and which waits for which. What leaves: a place for each box, and a
 //! way for each line. What must never happen here: two boxes that overlap, a line through a box.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Between two boxes of a column.
 const ROW_GAP: f64 = 16.0;
@@ -35,7 +35,7 @@ pub(crate) struct Place {
 pub(crate) struct Layout {
     pub(crate) boxes: Vec<Place>,
     /// The points that each line goes through: between the first two it crosses a gap, then a column,
-    /// and so on.
+    /// and so on. It begins at a box, or where it leaves another line from that box.
     pub(crate) lines: Vec<Vec<Place>>,
     pub(crate) width: f64,
     pub(crate) height: f64,
@@ -102,30 +102,37 @@ fn columns(sizes: &[Size], edges: &[(usize, usize)]) -> Vec<usize> {
     columns
 }
 
-/// Lays the ways of the lines. Lines from one box pass a column together. Returns the cells that each
-/// edge goes through.
+/// Lays the ways of the lines. Lines from one box pass columns together, as a trunk: the way of an edge begins where it
+/// leaves what the edges before it have laid, so that a graph whose boxes all wait for each other has no more steps than
+/// its edges and columns ask for. Returns the cells that each edge goes through.
 fn ways(cells: &mut Vec<Cell>, edges: &[(usize, usize)]) -> Vec<Vec<usize>> {
-    let mut passing: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    // By box: the cells of its trunk, column by column.
+    let mut trunks: Vec<Vec<usize>> = vec![Vec::new(); cells.len()];
+    let mut joined: BTreeSet<(usize, usize)> = BTreeSet::new();
     let mut ways = Vec::with_capacity(edges.len());
     for &(from, to) in edges {
-        let mut way = vec![from];
-        for column in cells[from].column + 1..cells[to].column {
-            let cell = *passing.entry((from, column)).or_insert_with(|| {
-                cells.push(Cell {
-                    column,
-                    height: 0.0,
-                    gap: LINE_GAP,
-                    middle: 0.0,
-                    before: Vec::new(),
-                    after: Vec::new(),
-                });
-                cells.len() - 1
+        let first = cells[from].column + 1;
+        let passed = cells[to].column.saturating_sub(first);
+        let trunk = &mut trunks[from];
+        let mut way = match trunk.len().min(passed) {
+            0 => vec![from],
+            shared => vec![trunk[shared - 1]],
+        };
+        while trunk.len() < passed {
+            cells.push(Cell {
+                column: first + trunk.len(),
+                height: 0.0,
+                gap: LINE_GAP,
+                middle: 0.0,
+                before: Vec::new(),
+                after: Vec::new(),
             });
-            way.push(cell);
+            trunk.push(cells.len() - 1);
+            way.push(cells.len() - 1);
         }
         way.push(to);
         for pair in way.windows(2) {
-            if !cells[pair[0]].after.contains(&pair[1]) {
+            if joined.insert((pair[0], pair[1])) {
                 cells[pair[0]].after.push(pair[1]);
                 cells[pair[1]].before.push(pair[0]);
             }
@@ -364,6 +371,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn lines_of_one_box_are_laid_once_and_each_begins_on_what_was_laid_before() {
+        let size = Size {
+            width: 10.0,
+            height: 10.0,
+            last: false,
+        };
+        let points = |count: usize| {
+            let edges = (0..count).flat_map(|to| (0..to).map(move |from| (from, to)));
+            let edges: Vec<(usize, usize)> = edges.collect();
+            let placed = layout(&vec![size; count], &edges);
+            for (at, (line, (from, _))) in placed.lines.iter().zip(&edges).enumerate() {
+                let place = placed.boxes[*from];
+                let begin = Place {
+                    x: place.x + size.width,
+                    y: place.y + size.height / 2.0,
+                };
+                let mut earlier = edges[..at].iter().zip(&placed.lines);
+                let is_on_another =
+                    earlier.any(|((other, _), laid)| other == from && laid.contains(&line[0]));
+                assert!(line[0] == begin || is_on_another, "{line:?}");
+            }
+            let points = placed.lines.iter().map(Vec::len).sum::<usize>();
+            (points as f64) / (edges.len() as f64)
+        };
+        let (few, many) = (points(20), points(80));
+        assert!(many < 1.1 * few, "{few} for each edge, then {many}");
     }
 
     #[test]

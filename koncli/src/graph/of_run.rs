@@ -12,7 +12,6 @@ use konductor_operator::standing::State;
 use kube::ResourceExt;
 
 use super::Drawn;
-use crate::output;
 use crate::view::{Stage, View};
 
 /// Draws a run as it stands.
@@ -24,10 +23,7 @@ pub(crate) fn of_run(run: &Run, objects: &RunObjects, view: &View) -> Drawn {
     let (mut nodes, mut states, mut durations) = (Vec::new(), Vec::new(), Vec::new());
     for place in &overview.places {
         durations.push(match place {
-            Place::Stage { name, .. } => {
-                let length = stages.get(name).and_then(|stage| stage.duration(now));
-                length.map(|length| output::duration(Some(length)))
-            }
+            Place::Stage { name, .. } => stages.get(name).and_then(|stage| stage.duration(now)),
             Place::Approval(_) | Place::Gate(_) | Place::Elsewhere(_) => None,
         });
         states.push(match place {
@@ -47,6 +43,7 @@ pub(crate) fn of_run(run: &Run, objects: &RunObjects, view: &View) -> Drawn {
         label: edge.label,
     });
     Drawn {
+        run: Some((view.run.clone(), view.phase.clone())),
         graph: Graph {
             pipeline: run.spec.pipeline.clone(),
             // A run is one slot of it.

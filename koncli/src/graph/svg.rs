@@ -6,6 +6,7 @@ use konductor_compiler::graph::{Node, NodeKind};
 
 use super::layout::{Layout, Place, Size, layout};
 use super::{Drawn, colors, details, title};
+use crate::output;
 use crate::output::width::{cut, width};
 
 /// Around everything.
@@ -168,8 +169,8 @@ fn lines(drawn: &Drawn, index: usize) -> Vec<Line> {
     let details = details.map(|text| line("holds", cut(&text, TITLE_CHARACTERS_MAX)));
     let state = drawn
         .state(index)
-        .map(|state| match &drawn.durations[index] {
-            Some(duration) => format!("{state} {duration}"),
+        .map(|state| match drawn.durations[index] {
+            Some(length) => format!("{state} {}", output::duration(Some(length))),
             None => state,
         });
     let state = state.map(|state| line("state", state));

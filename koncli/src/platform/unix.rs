@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use self::warden::{Target, Warden};
-use super::{Signal, not_started};
+use super::{Signal, lock_path, not_started};
 use crate::exit::Failure;
 
 pub(crate) use self::warden::keep_watch;
@@ -106,6 +106,25 @@ pub(crate) fn open_at_once(file: &Path) -> io::Result<File> {
 /// Returns the file whose lock says that a pipeline file is being run: the file itself.
 pub(crate) fn run_lock(pipeline: &Path) -> io::Result<File> {
     File::open(pipeline)
+}
+
+/// Returns the file whose lock says that a pipeline is being run in a folder, if no file has it. It stays: who removed
+/// it could remove another one's lock.
+pub(crate) fn named_run_lock(folder: &Path, pipeline: &str) -> io::Result<File> {
+    // The folder for temporary files has those of other users, too.
+    let user = rustix::process::geteuid().as_raw();
+    let file = lock_path((user, folder, pipeline));
+    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).map_err(io::Error::other)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    options
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(&file)
+        .map_err(|error| {
+            let message = format!("the lock {} can't be opened: {error}", file.display());
+            io::Error::new(error.kind(), message)
+        })
 }
 
 /// Makes a folder lead to this program under its usual name.

@@ -1,7 +1,6 @@
 //! Windows: events of the console, job objects, and permissions that files inherit from their folder.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitStatus;
@@ -13,7 +12,7 @@ use tokio::signal::windows::{
 };
 use win32job::{ExtendedLimitInfo, Job};
 
-use super::{Signal, not_started};
+use super::{Signal, lock_path, not_started};
 use crate::exit::{FAILED, Failure};
 
 /// The echo of control keys: a console of Windows has none.
@@ -95,12 +94,18 @@ pub(crate) fn open_at_once(file: &Path) -> io::Result<File> {
 /// Returns the file whose lock says that a pipeline file is being run. It is another one: nobody could read a file that is
 /// locked.
 pub(crate) fn run_lock(pipeline: &Path) -> io::Result<File> {
-    let mut hasher = DefaultHasher::new();
-    pipeline.canonicalize()?.hash(&mut hasher);
-    let name = format!("konductor-{:016x}.lock", hasher.finish());
+    open_lock(&lock_path(pipeline.canonicalize()?))
+}
+
+/// Returns the file whose lock says that a pipeline is being run in a folder, if no file has it.
+pub(crate) fn named_run_lock(folder: &Path, pipeline: &str) -> io::Result<File> {
+    open_lock(&lock_path((folder, pipeline)))
+}
+
+fn open_lock(lock: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
-    options.open(std::env::temp_dir().join(name))
+    options.open(lock)
 }
 
 /// Makes a folder lead to this program under its usual name; a link by name would need an administrator.
