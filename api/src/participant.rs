@@ -324,6 +324,23 @@ impl Participant {
         self.items.is_some() && self.owes_outputs() && is_done
     }
 
+    /// Returns whether a Job says of itself what can't have happened to it. A start of a Job in one of Kueue's queues need not
+    /// change its spec, so of such a Job nothing is known. One that had ended before its copy was stored, and that held and read
+    /// nothing, looks like a Job that the operator ended before its start, and counts as that.
+    pub fn is_copy(&self) -> bool {
+        if self.metadata.generation != Some(1) || self.queue().is_some() {
+            return false;
+        }
+        let was_started =
+            self.held.is_some() || self.presets().is_some() || self.resumed().is_some();
+        let has_phase_of_another = match self.phase {
+            Some(JobPhase::Running | JobPhase::Paused) => self.is_suspended(),
+            Some(JobPhase::Complete) => job_ended(self).is_none(),
+            Some(_) | None => false,
+        };
+        was_started || has_phase_of_another
+    }
+
     /// Returns whether the Job has ended for good, so that what it holds ends with its last pod. It does not wait
     /// for outputs to be stored.
     pub fn is_over(&self) -> bool {

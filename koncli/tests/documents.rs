@@ -85,7 +85,8 @@ fn listed(page: &str) -> BTreeMap<String, Fields> {
         let fields = listed.entry(heading.to_owned()).or_default();
         let section = section(page, heading);
         // Said once for all fields.
-        let all = match section.contains("A field is absent if there is nothing to say.") {
+        let text = section.replace('\n', " ");
+        let all = match text.contains("A field is absent if there is nothing to say.") {
             true => "absent",
             false => "",
         };

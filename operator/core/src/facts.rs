@@ -11,7 +11,7 @@ use konductor_api::{
     Subject, Target,
 };
 
-use crate::ledger::Held;
+use crate::held::Held;
 use crate::pod::job_uid as controlling_job;
 use crate::waited_for::WaitedFor;
 
@@ -185,7 +185,7 @@ pub enum Objects {
     Pods(Vec<Arc<Pod>>),
     /// What unfinished objects name.
     WaitedFor(Arc<WaitedFor>),
-    /// Who holds what.
+    /// What Jobs and pods hold.
     Held(Arc<Held>),
 }
 
@@ -266,7 +266,7 @@ impl Facts {
         }
     }
 
-    /// Who holds what in a namespace, read live.
+    /// What the Jobs and pods of a namespace hold, read live.
     ///
     /// # Errors
     /// What must be observed first.

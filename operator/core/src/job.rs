@@ -37,7 +37,6 @@ mod start;
 mod waiting;
 
 pub(crate) use arrive::arrival_of;
-pub(crate) use copied::is_copy;
 use indexes::format as format_indexes;
 pub(crate) use indexes::parse as parse_indexes;
 pub(crate) use item_outputs::{

@@ -9,20 +9,17 @@ use konductor_api::condition::{self, Condition, reason};
 use konductor_api::limits::HOLDERS_MAX;
 use konductor_api::{
     Claim, ClaimPhase, Duration, Holder, HolderKind, Lease, LeasePhase, LeaseStatus, LedgerKind,
-    ObjectName, Order, Participant, Semaphore, SemaphorePhase, SemaphoreStatus,
+    ObjectName, Order, Semaphore, SemaphorePhase, SemaphoreStatus,
 };
 
 use crate::deletion::is_leaving;
 use crate::facts::{Facts, Freshness};
 use crate::{Decided, Decision, Event, EventType, Fact, Needs, Write};
 
-pub use held::Held;
-
 mod adoption;
 mod answer;
 mod expiry;
 mod grant;
-mod held;
 mod holding;
 mod queue;
 mod waiting;
@@ -261,18 +258,6 @@ fn claim_holder(claim: &Claim, since: Option<Time>) -> Holder {
         uid: uid(&claim.metadata).to_owned(),
         holder: claim.spec.holder.clone(),
         permits: claim.spec.permits,
-        since,
-    }
-}
-
-fn job_holder(job: &Participant, permits: u32, since: Option<Time>) -> Holder {
-    let name = job.metadata.name.clone().unwrap_or_default();
-    Holder {
-        kind: HolderKind::Job,
-        holder: name.clone(),
-        name,
-        uid: uid(&job.metadata).to_owned(),
-        permits,
         since,
     }
 }

@@ -22,6 +22,7 @@ pub mod explain;
 mod facts;
 pub mod gate;
 mod gone;
+mod held;
 pub mod job;
 mod kind;
 pub mod ledger;
@@ -48,9 +49,9 @@ pub mod words;
 
 pub use decision::{Decided, Decision, Event, EventType, HeldBack, Waits, Write};
 pub use facts::{Fact, Facts, Freshness, Needs, Objects};
+pub use held::Held;
 pub use kind::Kind;
 pub use konductor_api::ObjectName;
-pub use ledger::Held;
 pub use outcome::{End, barrier_end, gate_end, job_end, run_end, run_status, verdict};
 pub use owner::{belongs, named_runs};
 pub use pod::job_uid;

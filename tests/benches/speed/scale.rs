@@ -132,9 +132,10 @@ pub(crate) fn jobs(numbers: std::ops::Range<usize>, gate: impl Fn(usize) -> Stri
 /// Waits until the operator has decided about each primitive.
 async fn decided(cluster: &Cluster, namespace: &str) {
     async fn without_status<K: Object>(cluster: &Cluster, namespace: &str) -> usize {
-        let all = api::<K>(&cluster.client, namespace).list(&ListParams::default());
-        let all = all.await.expect("a list").items;
-        let objects = all.iter().map(|object| serde_json::to_value(object));
+        let api = api::<K>(&cluster.client, namespace);
+        let all = api.list(&ListParams::default()).await;
+        let all = all.expect("a list").items;
+        let objects = all.iter().map(serde_json::to_value);
         let is_decided = |object: &Value| object["status"].is_object();
         objects
             .filter(|object| !object.as_ref().is_ok_and(is_decided))

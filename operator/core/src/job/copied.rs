@@ -5,7 +5,7 @@
 //! say that it was started are removed, and then it is a new Job. What must not happen: a start past its Gate, or an old
 //! output, input or list of items that counts as its own.
 
-use konductor_api::{JobPhase, Participant, annotation, job_ended, label};
+use konductor_api::{Participant, annotation, label};
 use serde_json::{Map, Value, json};
 
 use super::{NoStatus, patch};
@@ -23,26 +23,10 @@ const AFTER_A_START: [&str; 7] = [
     annotation::TIMES,
 ];
 
-/// Returns whether a Job says of itself what can't have happened to it. A start of a Job in one of Kueue's queues need not
-/// change its spec, so of such a Job nothing is known. One that had ended before its copy was stored, and that held and read
-/// nothing, looks like a Job that the operator ended before its start, and counts as that.
-pub(crate) fn is_copy(job: &Participant) -> bool {
-    if job.metadata.generation != Some(1) || job.queue().is_some() {
-        return false;
-    }
-    let was_started = job.held.is_some() || job.presets().is_some() || job.resumed().is_some();
-    let has_phase_of_another = match job.phase {
-        Some(JobPhase::Running | JobPhase::Paused) => job.is_suspended(),
-        Some(JobPhase::Complete) => job_ended(job).is_none(),
-        Some(_) | None => false,
-    };
-    was_started || has_phase_of_another
-}
-
 /// Removes what the operator wrote on another Job; `None` if it has written it on this one. The pod template can be changed
 /// only while the Job is suspended.
 pub(super) fn forget(job: &Participant) -> Option<Decision<NoStatus>> {
-    if !is_copy(job) {
+    if !job.is_copy() {
         return None;
     }
     let job_annotations = job.metadata.annotations.as_ref()?;

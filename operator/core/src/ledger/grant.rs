@@ -11,9 +11,10 @@ use konductor_api::{Claim, ClaimPhase, LedgerKind};
 
 use super::answer::write_phase;
 use super::queue::{Candidate, Line, Who, line};
-use super::{Ledger, Step, claim_holder, job_holder};
+use super::{Ledger, Step, claim_holder};
 use crate::Needs;
 use crate::facts::{Facts, Freshness};
+use crate::held::job_holder;
 
 /// Enters those whose turn it is, each of them read live first.
 pub(super) fn grant(

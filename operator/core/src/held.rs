@@ -1,16 +1,15 @@
 //! What the Jobs and pods of a namespace hold: what a ledger that was never written is made of.
 //!
-//! What enters: the Jobs and pods of one namespace, each once. What leaves: who holds what of which ledger, so that the
+//! What enters: the Jobs and pods of one namespace, each once. What leaves: the holders of each ledger, so that the
 //! objects need not be kept, and one reading answers all the ledgers that ask. What must never happen here: a holder
 //! that is left out.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use konductor_api::{Hold, Holder, HolderKind, JobPhase, LedgerKind, Participant, annotation};
 
-use super::job_holder;
-use crate::job::is_copy;
 use crate::pod::{held_by_pod, job_uid, pod_ended};
 
 /// Holders, each with its fencing token.
@@ -28,7 +27,7 @@ impl Held {
     /// Takes in a Job: what it holds since it was started.
     pub fn by_job(&mut self, job: &Participant) {
         let started = matches!(job.phase, Some(JobPhase::Running | JobPhase::Paused));
-        if !started || job.is_over() || is_copy(job) {
+        if !started || job.is_over() || job.is_copy() {
             return;
         }
         let spec = job.spec.as_ref();
@@ -70,7 +69,7 @@ impl Held {
     }
 
     /// Those that hold of this ledger: first the Jobs, then those of which a pod says it.
-    pub(super) fn of(
+    pub(crate) fn of(
         &self,
         kind: LedgerKind,
         name: &str,
@@ -84,4 +83,17 @@ impl Held {
 fn token(hold: &Hold, annotations: Option<&BTreeMap<String, String>>) -> Option<i64> {
     let key = format!("{}{}", annotation::TOKEN_PREFIX, hold.name);
     annotations?.get(&key)?.parse().ok()
+}
+
+/// The entry of a Job in a ledger.
+pub(crate) fn job_holder(job: &Participant, permits: u32, since: Option<Time>) -> Holder {
+    let name = job.metadata.name.clone().unwrap_or_default();
+    Holder {
+        kind: HolderKind::Job,
+        holder: name.clone(),
+        name,
+        uid: job.metadata.uid.clone().unwrap_or_default(),
+        permits,
+        since,
+    }
 }
