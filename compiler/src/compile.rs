@@ -121,6 +121,7 @@ fn compiled(mut sources: Sources, options: &Options<'_>) -> Compiled {
         }
     }
     rules::unused::written_otherwise(&sources, &mut diagnostics);
+    rules::duplicate_attribute::fix_repetitions(&sources, &mut diagnostics);
     remove_follow_ups(&sources, &mut diagnostics);
     let mut schedule = None;
     let is_schedule = |all: &mut Planned| options.installs() && all.pipeline.schedule.is_some();

@@ -11,7 +11,7 @@ use crate::name::is_identifier;
 use crate::parse::builder::Builder;
 use crate::slip::{ITEM_WORDS, diagnose};
 use crate::token::{Kind, Token, tokens};
-use crate::{Code, Diagnostic, Edit, Source, Span};
+use crate::{Code, Diagnostic, Edit, Fix, Source, Span};
 
 fn span(source: &Source, start: usize, end: usize) -> Span {
     let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
@@ -41,6 +41,7 @@ pub(crate) fn scan(source: &Source) -> Scan {
     let mut count = 0;
     // Whether a string of one line is open that a later line may close.
     let mut is_open = false;
+    let mut unclosed = Vec::new();
     for token in tokens(&source.text) {
         if slips.len() >= ERRORS_MAX || deep {
             // What comes after so many is reported by nobody.
@@ -52,6 +53,9 @@ pub(crate) fn scan(source: &Source) -> Scan {
             break;
         }
         let text = token.text(&source.text);
+        if token.kind == Kind::Unclosed {
+            unclosed.push((token, slips.len()));
+        }
         match token.kind {
             Kind::Comment => {
                 slips.extend(hidden(source, token));
@@ -82,6 +86,17 @@ pub(crate) fn scan(source: &Source) -> Scan {
             deep = true;
             slips.push(too_deep(span(source, token.start, token.end)));
         }
+    }
+    // Of several, one may be the quote that ends another.
+    if let [(token, slip)] = unclosed[..]
+        && let Some(diagnostic) = slips.get_mut(slip)
+        && let Some(edit) = last_quote(source, token)
+    {
+        diagnostic.fixes.push(Fix {
+            message: "close it with `\"`".to_owned(),
+            edits: vec![edit],
+            certain: true,
+        });
     }
     Scan {
         slips,
@@ -146,6 +161,39 @@ fn too_many(source: &Source, token: Token) -> Diagnostic {
 fn closes(text: &str) -> bool {
     let rest = text.trim_start_matches('"').trim_start();
     rest.is_empty() || rest.starts_with(['}', ']', ',', ')'])
+}
+
+/// The quote that an unclosed string lacks at the end of its line, if nothing but the string can reach until there.
+fn last_quote(source: &Source, token: Token) -> Option<Edit> {
+    let text = token.text(&source.text);
+    let content = text
+        .strip_prefix('"')
+        .filter(|rest| !rest.starts_with('"'))?;
+    let is_opening = source
+        .text
+        .cut(..token.start)
+        .ends_with([' ', '[', '(', ',', '=']);
+    let is_string_only = is_opening
+        && !content.trim().is_empty()
+        && !content.contains(['#', '\n', '"'])
+        && !content.ends_with(['\\', ','])
+        && !content.contains(" = ")
+        && are_balanced(content);
+    is_string_only.then(|| Edit::behind(span(source, token.start, token.end), "\""))
+}
+
+/// Whether each bracket that closes was opened before it, and each that was opened is closed.
+fn are_balanced(text: &str) -> bool {
+    let mut open = Vec::new();
+    let mut brackets = text.matches(['(', ')', '[', ']', '{', '}']);
+    let fits = brackets.all(|bracket| match bracket {
+        "(" | "[" | "{" => {
+            open.push(bracket);
+            true
+        }
+        _ => open.pop().is_some_and(|last| closing(last) == bracket),
+    });
+    fits && open.is_empty()
 }
 
 fn not_closed(source: &Source, start: usize, end: usize) -> Diagnostic {

@@ -184,7 +184,7 @@ impl<'a> Resolver<'a> {
             self.report(rules::large_body::of_pipeline(&self.ast.name));
             return body;
         }
-        let mut seen: HashMap<&str, Span> = HashMap::default();
+        let mut seen: HashMap<&str, &ast::Attribute> = HashMap::default();
         let mut action_at: Option<&ast::Key> = None;
         for item in &ast.items {
             match item {
@@ -206,8 +206,8 @@ impl<'a> Resolver<'a> {
                 }
                 ast::BodyItem::Attribute(attribute) => {
                     let key = &attribute.key;
-                    if let Some(first) = seen.insert(&key.text, key.span) {
-                        self.report(rules::duplicate_attribute::report(key, first));
+                    if let Some(first) = seen.insert(&key.text, attribute) {
+                        self.report(rules::duplicate_attribute::report(attribute, first));
                         continue;
                     }
                     if matches!(key.text.as_str(), "run" | "exec") {
@@ -432,13 +432,13 @@ impl<'a> Resolver<'a> {
             self.report(rules::large_body::of_entries(map.span, map.entries.len()));
             return Vec::new();
         }
-        let mut seen: HashMap<&str, Span> = HashMap::default();
+        let mut seen: HashMap<&str, &ast::Attribute> = HashMap::default();
         let mut entries = Vec::with_capacity(map.entries.len());
         for entry in &map.entries {
             match seen.get(entry.key.text.as_str()) {
-                Some(first) => self.report(rules::duplicate_attribute::report(&entry.key, *first)),
+                Some(first) => self.report(rules::duplicate_attribute::report(entry, first)),
                 None => {
-                    seen.insert(&entry.key.text, entry.key.span);
+                    seen.insert(&entry.key.text, entry);
                     entries.push(entry);
                 }
             }

@@ -178,8 +178,9 @@ impl<'a> Resolver<'a> {
         let mut loops = loops.into_iter().flatten();
         let reference = loops.find_map(|variable| self.list_of(&variable.over));
         let Some(reference) = reference else {
-            if let Some(max) = max {
-                self.report(rules::clause_not_here::max(max.span()));
+            let is_max = |clause: &&ast::Clause| matches!(clause.kind, ast::ClauseKind::Max(_));
+            if let Some(clause) = ast.clauses.iter().find(is_max) {
+                self.report(rules::clause_not_here::max(clause));
             }
             return None;
         };
@@ -199,13 +200,14 @@ impl<'a> Resolver<'a> {
 
     /// How many items of a list that another stage writes run at once.
     fn parallel(&mut self, ast: &'a ast::Stage, scope: Scope<'_>) -> Option<Setting> {
-        let bound = self.clauses(&ast.clauses, |kind| match kind {
-            ast::ClauseKind::Parallel(bound) => Some(bound),
+        let mut bounds = ast.clauses.iter().filter_map(|clause| match &clause.kind {
+            ast::ClauseKind::Parallel(bound) => Some((clause, bound)),
             _ => None,
-        })?;
+        });
+        let (clause, bound) = bounds.next()?;
         if !self.is_listed(scope) {
             let has_for = !scope.loops.is_empty();
-            self.report(rules::clause_not_here::parallel(bound.span(), has_for));
+            self.report(rules::clause_not_here::parallel(clause, has_for));
             return None;
         }
         let range = 1..=i64::from(konductor_api::limits::ITEMS_MAX);

@@ -93,12 +93,15 @@ impl<'a> Resolver<'a> {
         let empty = ast::Map::default();
         let map = resource.attributes.as_ref().unwrap_or(&empty);
         let entries = self.entries(map, &[own, "external"]);
-        let mut own_at = None;
+        let (mut own_at, mut external_at) = (None, Span::default());
         // What is unknown is most likely meant for what is missing.
         let mut complete = entries.len() == map.entries.len();
         for entry in entries {
             match entry.key.text.as_str() {
-                "external" => ledger.external = self.flag(&entry.value),
+                "external" => {
+                    external_at = entry.span;
+                    ledger.external = self.flag(&entry.value);
+                }
                 "permits" => {
                     own_at = Some(entry.span);
                     let ty = Type::Int(Some(0..=PERMITS_MAX));
@@ -112,7 +115,9 @@ impl<'a> Resolver<'a> {
             }
         }
         match (ledger.external, own_at) {
-            (true, Some(span)) => self.report(rules::external_resource::report(span, own)),
+            (true, Some(span)) => {
+                self.report(rules::external_resource::report(span, external_at, own))
+            }
             (false, None) if kind == LedgerKind::Semaphore && complete => {
                 let example = "permits = 2";
                 self.report(rules::missing_attribute::report(
@@ -136,12 +141,15 @@ impl<'a> Resolver<'a> {
         };
         let empty = ast::Map::default();
         let map = resource.attributes.as_ref().unwrap_or(&empty);
-        let mut own_at = None;
+        let (mut own_at, mut external_at) = (None, Span::default());
         let entries = self.entries(map, &["size", "access", "storage-class", "external"]);
         let mut has_size = entries.len() < map.entries.len();
         for entry in entries {
             match entry.key.text.as_str() {
-                "external" => workspace.external = self.flag(&entry.value),
+                "external" => {
+                    external_at = entry.span;
+                    workspace.external = self.flag(&entry.value);
+                }
                 "access" => {
                     workspace.many = self.word(&entry.value, &["one", "many"]) == Some("many")
                 }
@@ -166,7 +174,9 @@ impl<'a> Resolver<'a> {
             }
         }
         match (workspace.external, own_at) {
-            (true, Some(span)) => self.report(rules::external_resource::report(span, "size")),
+            (true, Some(span)) => {
+                self.report(rules::external_resource::report(span, external_at, "size"))
+            }
             (false, _) if !has_size => {
                 let example = "size = 10Gi";
                 self.report(rules::missing_attribute::report(

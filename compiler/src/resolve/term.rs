@@ -234,10 +234,7 @@ impl Resolver<'_> {
                 let is_given = |name: &str| map.entries.iter().any(|entry| entry.key.text == name);
                 self.report(rules::unknown_attribute::report(&entry.key, keys, is_given));
             } else if let Some(first) = entries.iter().find(|e| e.key.text == entry.key.text) {
-                self.report(rules::duplicate_attribute::report(
-                    &entry.key,
-                    first.key.span,
-                ));
+                self.report(rules::duplicate_attribute::report(entry, first));
             } else {
                 entries.push(entry);
             }

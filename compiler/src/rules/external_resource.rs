@@ -1,9 +1,9 @@
 //! K0318: an external resource with settings of its own.
 
-use konductor_dsl::{Code, Diagnostic, Span};
+use konductor_dsl::{Code, Diagnostic, Edit, Span};
 
 /// A setting of something that is not created here.
-pub(crate) fn report(attribute: Span, own: &str) -> Diagnostic {
+pub(crate) fn report(attribute: Span, external: Span, own: &str) -> Diagnostic {
     Diagnostic::error(
         Code::K0318,
         attribute,
@@ -13,4 +13,6 @@ pub(crate) fn report(attribute: Span, own: &str) -> Diagnostic {
     .help(format!(
         "remove this, or remove `external` to create it with this `{own}`"
     ))
+    .offer("remove this", [Edit::remove(attribute)])
+    .offer("remove `external`", [Edit::remove(external)])
 }
