@@ -4,8 +4,12 @@
 mod support;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use support::{koncli, transcript};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use support::{Dev, koncli, transcript};
 
 /// How a run ended, and what its steps wrote, sorted.
 #[derive(Debug, PartialEq)]
@@ -154,8 +158,8 @@ fn an_indexed_job_and_jobs_with_a_barrier_end_alike() {
     }
 }
 
-#[test]
-fn items_that_wait_for_a_place_start_in_source_order() {
+#[tokio::test]
+async fn items_that_wait_for_a_place_start_in_source_order() {
     let words: Vec<String> = (0..15).rev().map(|number| format!("i{number}")).collect();
     let numbers: Vec<String> = (0..15).map(|number| number.to_string()).collect();
     // A Job for each item, and one Indexed Job.
@@ -164,16 +168,47 @@ fn items_that_wait_for_a_place_start_in_source_order() {
         ("0..<15".to_owned(), &numbers),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let file = written(folder.path(), &pipeline(&over, "", "true"));
-        let output = koncli()
-            .args(["run", "--jobs", "1", &file])
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        let printed = transcript(&output);
-        let lines = std::fs::read_to_string(folder.path().join("lines")).unwrap_or_default();
+        let dev = Dev::start_with(folder.path(), &["--jobs", "1"], &[]);
+        let apply = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            let printed = dev.printed(&["apply", file.to_str().unwrap()]);
+            assert!(printed.ends_with("exit code 0\n"), "{printed}");
+        };
+        // The only place is taken until all items wait for it.
+        apply("first.kon", FIRST);
+        let held = folder.path().join("held");
+        until("the place is taken", async || held.exists()).await;
+        apply("fan.kon", &pipeline(&over, "", "true"));
+        let pods: Api<Pod> = Api::default_namespaced(dev.client().await);
+        let pending = ListParams::default().fields("status.phase=Pending");
+        until("all items wait", async || {
+            pods.list(&pending).await.unwrap().items.len() == 15
+        })
+        .await;
+        std::fs::write(folder.path().join("go"), "").unwrap();
+        let ended = dev.printed(&["wait", "run/fan"]);
+        assert_eq!(ended, "exit code 0\n");
+        let lines = std::fs::read_to_string(folder.path().join("lines")).unwrap();
         let items = lines.lines().filter_map(|line| line.strip_prefix("item "));
         let items: Vec<String> = items.map(str::to_owned).collect();
-        assert_eq!(&items, expected, "{over}: {printed}");
+        assert_eq!(&items, expected, "{over}");
+    }
+}
+
+/// A stage that ends when it may.
+const FIRST: &str = r#"pipeline first {
+  stage first {
+    image = "busybox:1.36"
+    run = "touch held; until [ -e go ]; do sleep 0.05; done"
+  }
+}
+"#;
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
+        tokio::task::yield_now().await;
     }
 }
