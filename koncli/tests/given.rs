@@ -357,6 +357,23 @@ fn two_runs_of_one_pipeline_from_standard_input_do_not_share_what_only_one_may_h
     assert_eq!(first.wait().unwrap().code(), Some(0));
     let third = start(folder.path(), "single").wait_with_output().unwrap();
     assert_eq!(third.status.code(), Some(0), "{}", transcript(&third));
+    // What somebody else has put in the place of a lock is not followed.
+    for lock in std::fs::read_dir(temporary.path()).unwrap() {
+        let lock = lock.unwrap().path();
+        std::fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &lock).unwrap();
+    }
+    let refused = start(folder.path(), "single").wait_with_output().unwrap();
+    let printed = transcript(&refused);
+    assert!(
+        printed.starts_with("error: the lock ")
+            && printed.contains("can't be opened")
+            && printed.ends_with(
+                "  help: set TMPDIR to a folder that you can write, or write the pipeline to a file\nexit code 1\n"
+            ),
+        "{printed}"
+    );
+    assert!(!folder.path().join("elsewhere").exists());
 }
 
 /// The lines of `✗`, and the last one.

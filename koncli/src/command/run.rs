@@ -155,10 +155,13 @@ fn alone(file: &Path, pipeline: &str, needs: &Needs) -> Result<Option<File>, Fai
     let (lock, shown) = match load::is_stdin(file) {
         true => {
             let shown = format!("pipeline {pipeline} of standard input");
-            (
-                platform::named_run_lock(&working_folder(file), pipeline)?,
-                shown,
-            )
+            let lock = platform::named_run_lock(&working_folder(file), pipeline);
+            let lock = lock.map_err(|error| {
+                Failure::failed(error.to_string()).help(
+                    "set TMPDIR to a folder that you can write, or write the pipeline to a file",
+                )
+            })?;
+            (lock, shown)
         }
         false => (platform::run_lock(file)?, file.display().to_string()),
     };

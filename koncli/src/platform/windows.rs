@@ -105,7 +105,10 @@ pub(crate) fn named_run_lock(folder: &Path, pipeline: &str) -> io::Result<File> 
 fn open_lock(lock: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
-    options.open(lock)
+    options.open(lock).map_err(|error| {
+        let message = format!("the lock {} can't be opened: {error}", lock.display());
+        io::Error::new(error.kind(), message)
+    })
 }
 
 /// Makes a folder lead to this program under its usual name; a link by name would need an administrator.
