@@ -19,6 +19,7 @@ mod local;
 mod machine;
 mod measure;
 mod memory;
+mod peer;
 mod raw;
 mod runs;
 mod scale;
@@ -56,7 +57,7 @@ enum Ground {
 }
 
 /// The ids of the rows of each measurement, and what it runs on.
-const MEASUREMENTS: [(&[&str], Ground); 20] = [
+const MEASUREMENTS: [(&[&str], Ground); 21] = [
     (&["P1"], Ground::Still),
     (&["P2"], Ground::Still),
     (&["P3"], Ground::Still),
@@ -77,6 +78,7 @@ const MEASUREMENTS: [(&[&str], Ground); 20] = [
     (&["K2"], Ground::Alone),
     (&["S4"], Ground::OwnStill),
     (&["M1"], Ground::OwnStill),
+    (&["P16"], Ground::OwnStill),
 ];
 
 fn main() {
@@ -241,6 +243,7 @@ async fn measured(id: &'static str, cluster: Option<Arc<Cluster>>, extent: Exten
         "P12" => runs::thousand_stages(cluster, extent).await,
         "P14" => failover::leaders(cluster, extent).await,
         "P15" => items::lists(cluster, extent).await,
+        "P16" => peer::quotas(cluster, extent).await,
         "S1" => runs::stages(cluster, extent).await,
         "S2" => items::fan_out(cluster, extent).await,
         "S3" => runs::at_once(cluster, extent).await,
