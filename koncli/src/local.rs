@@ -1,6 +1,7 @@
 //! A cluster in this process: an API server in memory, the operator as it is, and a runner that makes
 //! processes of pods.
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -42,6 +43,8 @@ pub(crate) struct Options<'a> {
     pub(crate) steps: &'a Path,
     /// How pods are run.
     pub(crate) pods: Pods,
+    /// The item before each item that starts behind it, by the names of their Jobs.
+    pub(crate) items_before: HashMap<String, String>,
     /// Where it listens on loopback; 0 takes a free port.
     pub(crate) port: u16,
     /// Who moves things forward.
@@ -120,6 +123,7 @@ impl Local {
             .unwrap_or(NonZeroUsize::MIN);
         kubelet.pods_max_option = Some("--jobs");
         kubelet.rank = source_order;
+        kubelet.before = options.items_before;
         kubelet.report = output::stderr;
         let controllers = Controllers::start(&api);
         let back_off = BackOff {

@@ -158,15 +158,41 @@ fn an_indexed_job_and_jobs_with_a_barrier_end_alike() {
     }
 }
 
-#[tokio::test]
-async fn items_that_wait_for_a_place_start_in_source_order() {
+/// A Job for each item, and one Indexed Job; the items in source order.
+fn fifteen_items() -> [(String, Vec<String>); 2] {
     let words: Vec<String> = (0..15).rev().map(|number| format!("i{number}")).collect();
-    let numbers: Vec<String> = (0..15).map(|number| number.to_string()).collect();
-    // A Job for each item, and one Indexed Job.
-    for (over, expected) in [
-        (format!("{words:?}"), &words),
-        ("0..<15".to_owned(), &numbers),
-    ] {
+    let numbers = (0..15).map(|number| number.to_string()).collect();
+    [
+        (format!("{words:?}"), words),
+        ("0..<15".to_owned(), numbers),
+    ]
+}
+
+/// The items, as their scripts wrote them.
+fn written_items(folder: &Path) -> Vec<String> {
+    let lines = std::fs::read_to_string(folder.join("lines")).unwrap_or_default();
+    let items = lines.lines().filter_map(|line| line.strip_prefix("item "));
+    items.map(str::to_owned).collect()
+}
+
+#[test]
+fn items_start_in_source_order() {
+    for (over, expected) in fifteen_items() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = written(folder.path(), &pipeline(&over, "", "true"));
+        let output = koncli()
+            .args(["run", "--jobs", "1", &file])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let printed = transcript(&output);
+        assert_eq!(written_items(folder.path()), expected, "{over}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn items_that_wait_for_a_place_in_a_cluster_start_in_source_order() {
+    for (over, expected) in fifteen_items() {
         let folder = tempfile::tempdir().unwrap();
         let dev = Dev::start_with(folder.path(), &["--jobs", "1"], &[]);
         let apply = |name: &str, text: &str| {
@@ -189,10 +215,7 @@ async fn items_that_wait_for_a_place_start_in_source_order() {
         std::fs::write(folder.path().join("go"), "").unwrap();
         let ended = dev.printed(&["wait", "run/fan"]);
         assert_eq!(ended, "exit code 0\n");
-        let lines = std::fs::read_to_string(folder.path().join("lines")).unwrap();
-        let items = lines.lines().filter_map(|line| line.strip_prefix("item "));
-        let items: Vec<String> = items.map(str::to_owned).collect();
-        assert_eq!(&items, expected, "{over}");
+        assert_eq!(written_items(folder.path()), expected, "{over}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! `koncli dev`: only the cluster, for kubectl and whatever else speaks to one.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use konductor_local::{DataFolder, DataFolderError};
@@ -72,6 +73,7 @@ pub(crate) async fn dev(
         kubeconfig: &kubeconfig,
         steps: &steps,
         pods,
+        items_before: HashMap::new(),
         port,
         operator,
         data: files.data(),

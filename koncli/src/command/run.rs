@@ -59,7 +59,7 @@ pub(crate) async fn run(
             queued.join(", ")
         ));
     }
-    let needs = Needs::of(&manifests);
+    let mut needs = Needs::of(&manifests);
     if let (Runtime::Process, Some(refused)) = (pods.runtime, needs.refused_as_processes()) {
         return Err(refused);
     }
@@ -74,6 +74,7 @@ pub(crate) async fn run(
         kubeconfig: &kubeconfig,
         steps: &steps,
         pods,
+        items_before: std::mem::take(&mut needs.items_before),
         port: 0,
         operator: local::WithOperator::Alone,
         data: None,

@@ -1,7 +1,7 @@
 //! What a pipeline needs that it does not bring along: Secrets and ConfigMaps, objects of others, and
 //! people who approve. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
@@ -82,6 +82,8 @@ pub(super) struct Needs {
     pub(super) has_ledgers: bool,
     /// Stages with a container that runs its image's entrypoint.
     pub(super) entrypoints: BTreeSet<String>,
+    /// The item before each item that starts behind it, by the names of their Jobs.
+    pub(super) items_before: HashMap<String, String>,
 }
 
 impl OutsideKind {
@@ -125,12 +127,20 @@ impl Needs {
         let mut needs = Self::default();
         let mut own = BTreeSet::new();
         let mut own_barriers = Vec::new();
+        let mut previous: Option<Participant> = None;
         for object in manifests.objects() {
             if !matches!(object, Object::Job(_)) {
                 own.insert((object.kind(), object.name().to_owned()));
             }
             match object {
-                Object::Job(job) => needs.job(&Participant::of(*job)),
+                Object::Job(job) => {
+                    let job = Participant::of(*job);
+                    needs.job(&job);
+                    if job.phase.is_none() {
+                        needs.item(previous.as_ref(), &job);
+                        previous = Some(job);
+                    }
+                }
                 Object::Gate(gate) => needs.gate(&gate),
                 Object::Barrier(barrier) => own_barriers.push(barrier),
                 Object::Semaphore(_) | Object::Lease(_) => needs.has_ledgers = true,
@@ -152,6 +162,19 @@ impl Needs {
             outside.namespace.is_some() || !own.contains(&(kind, outside.name.clone()))
         });
         needs
+    }
+
+    /// Notes which item starts before this one: what both wait for is the same, and neither takes turns with others.
+    fn item(&mut self, previous: Option<&Participant>, job: &Participant) {
+        let Some(previous) = previous else { return };
+        let is_before = previous.stage() == job.stage()
+            && previous.gate() == job.gate()
+            && [previous, job].iter().all(|job| job.holds().is_empty());
+        if let (true, Some(before), Some(name)) =
+            (is_before, &previous.metadata.name, &job.metadata.name)
+        {
+            self.items_before.insert(name.clone(), before.clone());
+        }
     }
 
     fn gate(&mut self, gate: &Gate) {

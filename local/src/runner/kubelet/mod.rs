@@ -43,6 +43,7 @@ mod status;
 mod tests;
 mod volumes;
 
+use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -104,6 +105,9 @@ pub struct KubeletOptions {
     /// The place of a Job's pods among those that wait, lowest first; those of one place wait in the order of their
     /// creation.
     pub rank: fn(&Job) -> u64,
+    /// The name of the Job whose first pod starts before that of another Job, by the other one's name. A pod waits no
+    /// longer than two seconds for one that does not come.
+    pub before: HashMap<String, String>,
     /// The name of the node that pods are bound to.
     pub node_name: String,
     /// The wait before a container is restarted the second time; doubles every time.
@@ -128,6 +132,7 @@ impl KubeletOptions {
             pods_max: PODS_MAX,
             pods_max_option: None,
             rank: |_| 0,
+            before: HashMap::new(),
             node_name: "local".into(),
             restart_wait: Duration::from_secs(10),
             report: |line| tracing::warn!("{line}"),

@@ -10,12 +10,16 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 use super::Node;
 use super::pod::{PodLife, Stop};
 use super::status;
 use crate::removal::{SECRETS_FOLDER, remove_folder};
 use crate::runner::cluster::{Change, uid, version};
+
+/// How long a pod waits for the first pod of a Job that comes before its own.
+const BEFORE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How far a pod has come.
 enum Stage {
@@ -36,13 +40,24 @@ struct Resident {
     stage: Stage,
 }
 
+/// A pod in the queue.
+struct Queued {
+    rank: u64,
+    uid: String,
+    since: Instant,
+}
+
 /// All pods of the node.
 pub(super) struct Pods {
     node: Arc<Node>,
     /// By uid.
     residents: HashMap<String, Resident>,
-    /// Uids of waiting pods with their ranks, in order.
-    queue: VecDeque<(u64, String)>,
+    /// Waiting pods by their ranks.
+    queue: VecDeque<Queued>,
+    /// The names of Jobs of which a pod was started, if any Job comes before another.
+    started: HashSet<String>,
+    /// When a pod that waits for one before it does so no more.
+    wake: Option<Instant>,
     /// The pods that run; each returns its uid.
     lives: JoinSet<String>,
 }
@@ -53,6 +68,8 @@ impl Pods {
             node,
             residents: HashMap::new(),
             queue: VecDeque::new(),
+            started: HashSet::new(),
+            wake: None,
             lives: JoinSet::new(),
         }
     }
@@ -98,6 +115,9 @@ impl Pods {
                     Some(Change::Gone(pod)) => self.see_gone(uid(&pod)),
                     None => return,
                 },
+                () = sleep_until(self.wake.unwrap_or_else(Instant::now)), if self.wake.is_some() => {
+                    self.start_waiting();
+                }
                 Some(ended) = self.lives.join_next() => self.see_end(ended),
             }
         }
@@ -167,10 +187,10 @@ impl Pods {
             _ => {
                 let uid = uid(&pod).to_owned();
                 let folder = self.node.pod_folder(&pod);
+                self.enqueue(&pod);
                 let stage = Stage::Waiting(Box::new(pod));
                 self.residents
                     .insert(uid.clone(), Resident { folder, stage });
-                self.enqueue(&uid);
                 self.start_waiting();
                 self.report_waiting(&uid);
             }
@@ -178,55 +198,81 @@ impl Pods {
     }
 
     /// Takes a pod into the queue, behind those of its rank.
-    fn enqueue(&mut self, uid: &str) {
-        let rank = match self.residents.get(uid).map(|resident| &resident.stage) {
-            Some(Stage::Waiting(pod)) => self.rank(pod),
-            _ => 0,
+    fn enqueue(&mut self, pod: &Pod) {
+        let job = job_of(pod);
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let options = &self.node.options;
+        let found = job.and_then(|name| self.node.cluster.get::<Job>(namespace, name));
+        let rank = found.map_or(0, |job| (options.rank)(&job));
+        let at = self.queue.partition_point(|other| other.rank <= rank);
+        let queued = Queued {
+            rank,
+            uid: uid(pod).to_owned(),
+            since: Instant::now(),
         };
-        let at = self.queue.partition_point(|(other, _)| *other <= rank);
-        self.queue.insert(at, (rank, uid.to_owned()));
+        self.queue.insert(at, queued);
     }
 
-    fn rank(&self, pod: &Pod) -> u64 {
-        let mut owners = pod.metadata.owner_references.iter().flatten();
-        let owner = owners.find(|owner| owner.kind == "Job");
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let job = owner.and_then(|owner| self.node.cluster.get::<Job>(namespace, &owner.name));
-        job.map_or(0, |job| (self.node.options.rank)(&job))
+    /// Until when a pod waits for the start of the first pod of the Job before its own.
+    fn waits_until(&self, pod: &Pod, since: Instant) -> Option<Instant> {
+        let before = self.node.options.before.get(job_of(pod)?)?;
+        let until = since + BEFORE_WITHIN;
+        (!self.started.contains(before) && until > Instant::now()).then_some(until)
     }
 
     /// Starts waiting pods as long as there are places.
     fn start_waiting(&mut self) {
+        self.wake = None;
         let mut at = 0;
-        while let Some((_, uid)) = self
-            .queue
-            .get(at)
-            .filter(|_| self.lives.len() < self.places())
-        {
-            match self
-                .residents
-                .get_mut(uid)
-                .map(|resident| &mut resident.stage)
-            {
-                Some(Stage::Waiting(pod)) if is_gated(pod) => at += 1,
-                Some(stage @ Stage::Waiting(_)) => {
-                    let (stop, stopped) = watch::channel(None);
-                    if let Stage::Waiting(pod) = std::mem::replace(stage, Stage::Ended) {
-                        self.node.cluster.bind(&pod, &self.node.options.node_name);
-                        let life = PodLife::new(self.node.clone(), (*pod).clone());
-                        *stage = Stage::Running { pod, stop };
-                        let uid = uid.clone();
-                        self.lives.spawn(async move {
-                            life.run(stopped).await;
-                            uid
-                        });
-                    }
-                    self.queue.remove(at);
-                }
-                _ => {
-                    self.queue.remove(at);
+        while self.lives.len() < self.places() {
+            let Some(queued) = self.queue.get(at) else {
+                break;
+            };
+            let Some(Resident {
+                stage: Stage::Waiting(pod),
+                ..
+            }) = self.residents.get(&queued.uid)
+            else {
+                self.queue.remove(at);
+                continue;
+            };
+            if is_gated(pod) {
+                at += 1;
+                continue;
+            }
+            if let Some(until) = self.waits_until(pod, queued.since) {
+                self.wake = Some(self.wake.map_or(until, |wake| wake.min(until)));
+                at += 1;
+                continue;
+            }
+            if let Some(queued) = self.queue.remove(at) {
+                self.start(queued.uid);
+                if !self.node.options.before.is_empty() {
+                    // What waited for this one may be in front of it.
+                    at = 0;
                 }
             }
+        }
+    }
+
+    /// Starts a pod that waits.
+    fn start(&mut self, uid: String) {
+        let Some(resident) = self.residents.get_mut(&uid) else {
+            return;
+        };
+        let (stop, stopped) = watch::channel(None);
+        let stage = std::mem::replace(&mut resident.stage, Stage::Ended);
+        if let Stage::Waiting(pod) = stage {
+            if !self.node.options.before.is_empty() {
+                self.started.extend(job_of(&pod).map(str::to_owned));
+            }
+            self.node.cluster.bind(&pod, &self.node.options.node_name);
+            let life = PodLife::new(self.node.clone(), (*pod).clone());
+            resident.stage = Stage::Running { pod, stop };
+            self.lives.spawn(async move {
+                life.run(stopped).await;
+                uid
+            });
         }
     }
 
@@ -331,6 +377,14 @@ impl Pods {
             self.node.remove(pod);
         }
     }
+}
+
+/// The name of the Job that owns a pod.
+fn job_of(pod: &Pod) -> Option<&str> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    owners
+        .find(|owner| owner.kind == "Job")
+        .map(|owner| owner.name.as_str())
 }
 
 fn is_gated(pod: &Pod) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
@@ -521,6 +521,31 @@ async fn pods_that_wait_start_by_the_rank_of_their_jobs_and_name_the_option_that
     until_phase(&node.api, "late", "Succeeded").await;
     let order = fs::read_to_string(node.folder.path().join("order")).unwrap();
     assert_eq!(order, "first\nearly\nlate\n");
+    node.kubelet.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_pod_starts_behind_that_of_the_job_before_its_own_or_after_two_seconds() {
+    let before = [("b", "a"), ("c", "b"), ("alone", "never")];
+    let node = Node::start_limited(api(), Some(1), |options| {
+        options.before = before
+            .map(|(name, before)| (name.into(), before.into()))
+            .into();
+    });
+    let create_of_job = |name: &str| {
+        let mut waiting = pod(name, "echo $HOSTNAME >> order", json!({}));
+        waiting["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": "u"}]);
+        create::<Pod>(&node.api, waiting);
+    };
+    ["c", "b", "a"].iter().for_each(|name| create_of_job(name));
+    until_phase(&node.api, "c", "Succeeded").await;
+    let begun = Instant::now();
+    create_of_job("alone");
+    until_phase(&node.api, "alone", "Succeeded").await;
+    assert!(begun.elapsed() >= Duration::from_secs(2));
+    let order = fs::read_to_string(node.folder.path().join("order")).unwrap();
+    assert_eq!(order, "a\nb\nc\nalone\n");
     node.kubelet.shutdown(Duration::ZERO).await;
 }
 
