@@ -110,6 +110,31 @@ pub(crate) fn subdomain(text: &str) -> Vec<String> {
     mistakes
 }
 
+/// A key of a ConfigMap or Secret.
+pub(crate) fn config_key(text: &str) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    match text {
+        "." => mistakes.push("must not be '.'".to_owned()),
+        ".." => mistakes.push("must not be '..'".to_owned()),
+        longer if longer.starts_with("..") => mistakes.push("must not start with '..'".to_owned()),
+        _ => {}
+    }
+    if text.len() > SUBDOMAIN_LENGTH_MAX {
+        mistakes.push(format!(
+            "must be no more than {SUBDOMAIN_LENGTH_MAX} characters"
+        ));
+    }
+    let is_key_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if text.is_empty() || !text.bytes().all(is_key_byte) {
+        mistakes.push(explained(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+            "[-._a-zA-Z0-9]+",
+            &["key.name", "KEY_NAME", "key-name"],
+        ));
+    }
+    mistakes
+}
+
 /// Anything that is one segment of a path.
 pub(crate) fn path_segment(text: &str, stem: bool) -> Vec<String> {
     if !stem && (text == "." || text == "..") {

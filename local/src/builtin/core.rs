@@ -7,13 +7,13 @@ use crate::definition::{NO_RULES, Rules};
 use crate::encoding;
 use crate::field::Path;
 use crate::metadata;
+use crate::names;
 use crate::status::Cause;
 
 /// The finalizer that a namespace has until it is empty.
 pub(crate) const KUBERNETES: &str = "kubernetes";
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 const DATA_BYTES_MAX: usize = 1024 * 1024;
-const KEY_LENGTH_MAX: usize = 253;
 
 pub(super) const NAMESPACE: Rules = Rules {
     default: label_with_name,
@@ -95,24 +95,8 @@ fn validate_data(object: &Value, fields: &[&str]) -> Vec<Cause> {
         for (key, value) in object[*field].as_object().into_iter().flatten() {
             let path = Path::new(field).key(key);
             bytes += value.as_str().unwrap_or_default().len();
-            let is_key_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            let step = match key.as_str() {
-                "." => Some("must not be '.'"),
-                ".." => Some("must not be '..'"),
-                longer if longer.starts_with("..") => Some("must not start with '..'"),
-                _ => None,
-            };
-            causes.extend(step.map(|why| path.invalid(key.as_str(), why)));
-            if key.len() > KEY_LENGTH_MAX {
-                let why = format!("must be no more than {KEY_LENGTH_MAX} characters");
-                causes.push(path.invalid(key.as_str(), why));
-            }
-            if key.is_empty() || !key.bytes().all(is_key_byte) {
-                let why = "a valid config key must consist of alphanumeric characters, '-', '_' or \
-                           '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for \
-                           validation is '[-._a-zA-Z0-9]+')";
-                causes.push(path.invalid(key.as_str(), why));
-            }
+            let mistakes = names::config_key(key).into_iter();
+            causes.extend(mistakes.map(|why| path.invalid(key.as_str(), why)));
             if *field == "data" && !object["binaryData"][key.as_str()].is_null() {
                 let why = "duplicate of key present in binaryData";
                 causes.push(path.invalid(key.as_str(), why));

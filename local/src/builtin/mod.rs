@@ -9,6 +9,7 @@ mod job_status;
 mod pod;
 mod pod_defaults;
 pub(crate) mod pod_status;
+mod pod_values;
 mod policy;
 pub(crate) mod print;
 

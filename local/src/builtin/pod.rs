@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use konductor_api::number::parse_quantity;
 use serde_json::{Map, Value, json};
 
-use super::pod_defaults;
+use super::{pod_defaults, pod_values};
 use crate::definition::{NO_RULES, Rules};
 use crate::field::Path;
 use crate::names;
@@ -103,6 +103,7 @@ pub(super) fn validate_spec(spec: &Value, path: &Path) -> Vec<Cause> {
             }
         }
     }
+    pod_values::validate_pod(spec, path, &mut causes);
     let policies = ["Always", "OnFailure", "Never"];
     one_of(spec, "restartPolicy", &policies, path, &mut causes);
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
@@ -206,6 +207,7 @@ fn validate_container(
     path: &Path,
     causes: &mut Vec<Cause>,
 ) {
+    pod_values::validate_container(container, path, causes);
     required_label(text(container, "name"), &path.child("name"), causes);
     if text(container, "image").is_empty() {
         causes.push(path.child("image").required(""));
@@ -262,6 +264,23 @@ fn validate_resources(resources: &Value, path: &Path, causes: &mut Vec<Cause>) {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
+    for (field, amounts) in [("limits", limits), ("requests", requests)] {
+        for (name, value) in amounts {
+            let path = path.child(field).key(name);
+            let Some(amount) = amount(value) else {
+                continue;
+            };
+            let below_zero = amount.strip_prefix('-').and_then(parse_quantity);
+            if below_zero.is_some_and(|less| less > 0) {
+                causes.push(path.invalid(&*amount, "must be greater than or equal to 0"));
+            }
+            // Billionths of a device.
+            let is_part = |quantity: i128| quantity % 1_000_000_000 != 0;
+            if name.contains('/') && parse_quantity(&amount).is_some_and(is_part) {
+                causes.push(path.invalid(&*amount, "must be an integer"));
+            }
+        }
+    }
     for (name, request) in requests {
         let is_device = name.contains('/') && !name.contains("kubernetes.io/")
             || name.starts_with("hugepages-");
