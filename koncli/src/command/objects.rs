@@ -56,6 +56,37 @@ pub(crate) async fn objects_of(
     Ok(completed(client, listed, &mut Reasons::default()).await)
 }
 
+/// Everything around a Job that says why it waits: that of its run, or what it waits for itself.
+pub(crate) async fn objects_of_job(
+    client: &konductor::Client,
+    job: Participant,
+) -> Result<RunObjects, Failure> {
+    if let Some(run) = job.run() {
+        return objects_of(client, run).await;
+    }
+    let of_job = ListParams::default().labels(&format!("{}={}", label::JOB_NAME, job.name()));
+    let all = ListParams::default();
+    let (semaphores_api, leases_api) = (api(client), api(client));
+    let pods_api = api::<Pod>(client);
+    let (semaphores, leases, pods) = tokio::try_join!(
+        read::list(&semaphores_api, &all),
+        read::list(&leases_api, &all),
+        async { Ok(readable(read::list(&pods_api, &of_job).await)) },
+    )?;
+    let listed = Listed {
+        run: None,
+        jobs: vec![job],
+        gates: Vec::new(),
+        barriers: Vec::new(),
+        semaphores,
+        leases,
+        pods,
+        events: Vec::new(),
+        workloads: Vec::new(),
+    };
+    Ok(completed(client, listed, &mut Reasons::default()).await)
+}
+
 /// Reasons that no watch reports, as they were read last. Those that nothing has needed yet are not known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reasons {

@@ -11,6 +11,7 @@ use konductor_compiler::Manifests;
 use konductor_operator::standing::State as Standing;
 use konductor_operator::{RunObjects, run_status};
 
+use super::objects::objects_of_job;
 use super::{follow, get, object};
 use crate::arguments::{Global, Patience};
 use crate::exit::Failure;
@@ -208,13 +209,14 @@ impl<'a> Target<'a> {
         Err(failure)
     }
 
-    /// Why a Job has not ended, as far as it says itself.
+    /// Why a Job has not ended, as far as that may be read.
     async fn why(&self, client: &konductor::Client) -> Option<String> {
         if self.kind != Kind::Job {
             return None;
         }
         let job: Participant = get(client, Kind::Job.word(), self.name).await.ok()?;
-        Some(item(&job, &RunObjects::default()).why).filter(|why| !why.is_empty())
+        let objects = objects_of_job(client, job.clone()).await.ok()?;
+        Some(item(&job, &objects).why).filter(|why| !why.is_empty())
     }
 
     async fn until<K>(

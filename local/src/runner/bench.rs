@@ -15,7 +15,7 @@ use super::kubelet::{KubeletOptions, LogOptions, Logs};
 use crate::{ApiServer, ServerOptions};
 
 /// Far longer than anything takes here: what takes longer will never come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server whose clock goes with tokio's, which leaps where it is paused.
 pub(super) fn api() -> ApiServer {

@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
+use konductor_api::{Run, label};
 use kube::Resource;
 use kube::api::{GetParams, ListParams};
 use kube::core::Request;
@@ -28,6 +30,8 @@ use crate::{Client, Error, LastSeen, Notice, Object, runtime};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After this long without a word of an operator, that is reported.
 const OPERATOR_WITHIN: Duration = Duration::from_secs(5);
+/// So long is waited for the Run that shows it.
+const RUN_WITHIN: Duration = Duration::from_secs(2);
 
 impl Client {
     /// Waits until `verdict` has an answer about an object of a kind, which is named in lower case for
@@ -151,17 +155,24 @@ where
     async fn within(&mut self, after: Duration) -> Result<T, Error> {
         match timeout(after, self.until_decided()).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.object.late(after, self.last_seen.borrow().clone())),
+            Err(_) => Err(self.object.late(after, self.last_seen().await)),
+        }
+    }
+
+    /// What was seen last. A Job of a Run does not show whether an operator runs; its Run does.
+    async fn last_seen(&self) -> LastSeen {
+        let last_seen = self.last_seen.borrow().clone();
+        let is_silent = last_seen == LastSeen::NoOperator;
+        match is_silent && is_answered_by_its_run(&self.client, &self.object).await {
+            true => LastSeen::Undecided,
+            false => last_seen,
         }
     }
 
     async fn look_once(&mut self) -> Result<T, Error> {
         match self.look().await {
             Ok(Looked::Decided(answer)) => answer,
-            Ok(Looked::NotYet(_)) => {
-                let last_seen = self.last_seen.borrow().clone();
-                Err(self.object.late(Duration::ZERO, last_seen))
-            }
+            Ok(Looked::NotYet(_)) => Err(self.object.late(Duration::ZERO, self.last_seen().await)),
             Ok(Looked::Missing(_)) => Err(self.missing()),
             Err(error) => Err(self.object.explain(error)),
         }
@@ -172,9 +183,16 @@ where
         let silent = until_no_operator(self.last_seen.subscribe());
         let waiting = self.resume(None);
         tokio::pin!(waiting);
+        let silence = async {
+            silent.await;
+            if !is_answered_by_its_run(&client, &object).await {
+                let notice = Notice::NoOperator { object };
+                client.settings.listener.report(&notice);
+            }
+        };
         tokio::select! {
             decided = &mut waiting => return decided,
-            () = silent => client.settings.listener.report(&Notice::NoOperator { object }),
+            () = silence => {}
         }
         waiting.await
     }
@@ -423,6 +441,36 @@ where
                 _ => {}
             }
         }
+    }
+}
+
+/// Whether an operator has looked at the Run of a Job, which shows that it runs: on a Job that waits in a Run it writes
+/// nothing. A Run that can't be read proves nothing, and counts as looked at.
+async fn is_answered_by_its_run(client: &Client, object: &Object) -> bool {
+    if object.kind != "job" {
+        return false;
+    }
+    let read = async |path: String, name: &str| -> Result<Found, kube::Error> {
+        let request = Request::new(path).get(name, &GetParams::default());
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let text = client.kube.request_text(request);
+        let text = bounded(&client.limits.requests, text).await?;
+        serde_json::from_str(&text).map_err(kube::Error::SerdeError)
+    };
+    let namespace = Some(&*object.namespace);
+    let answered = async {
+        let job = read(Job::url_path(&(), namespace), &object.name).await?;
+        let labels = job.0.pointer("/metadata/labels");
+        let Some(run) = labels.and_then(|all| all.get(label::RUN)?.as_str()) else {
+            return Ok(false);
+        };
+        let run = read(Run::url_path(&(), namespace), run).await?;
+        Ok(is_answered(&Run::group(&()), &Run::kind(&()), &run.0))
+    };
+    match timeout(RUN_WITHIN, answered).await {
+        Ok(Ok(is_answered)) => is_answered,
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => false,
+        Ok(Err(_)) | Err(_) => true,
     }
 }
 

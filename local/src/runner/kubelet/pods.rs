@@ -202,8 +202,8 @@ impl Pods {
         let job = job_of(pod);
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let options = &self.node.options;
-        let found = job.and_then(|name| self.node.cluster.get::<Job>(namespace, name));
-        let rank = found.map_or(0, |job| (options.rank)(&job));
+        let owner = job.and_then(|name| self.node.cluster.get::<Job>(namespace, name));
+        let rank = owner.map_or(0, |job| (options.rank)(&job));
         let at = self.queue.partition_point(|other| other.rank <= rank);
         let queued = Queued {
             rank,

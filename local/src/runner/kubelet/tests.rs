@@ -559,7 +559,7 @@ async fn shutting_down_ends_every_process_and_says_so() {
     for pod in &pods {
         node.until_logged(pod, "up").await;
     }
-    node.kubelet.shutdown(Duration::from_millis(200)).await;
+    node.kubelet.shutdown(Duration::from_secs(2)).await;
     for (pod_name, exit_code) in [("stubborn", 137), ("polite", 143)] {
         let pod = until_phase(&node.api, pod_name, "Failed").await;
         assert_eq!(
