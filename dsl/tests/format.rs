@@ -223,22 +223,30 @@ fn a_file_without_anything_stays_empty() {
 
 #[test]
 fn ten_thousand_stages_are_laid_out_in_linear_time() {
-    let time = |count: usize| {
+    let made = |count: usize| {
         let stages: Vec<String> = (0..count)
             .map(|i| format!("stage s{i} after a, b[x], any(c,d) {{ # {i}\nrun = [\"a\", b] }}\n"))
             .collect();
         let text = source(&format!("pipeline p {{ {} }}", stages.concat()));
-        let once = || {
-            let started = Instant::now();
-            let formatted = format(&text).unwrap();
-            assert!(formatted.len() > count * 50);
-            started.elapsed()
-        };
-        // The best of three, as others use this machine too.
-        once().min(once()).min(once())
+        (text, count)
     };
-    let (small, large) = (time(2_500), time(10_000));
-    assert!(large < Duration::from_secs(20), "{large:?}");
-    // Four times the text: a square would take sixteen times as long.
-    assert!(large < small * 10, "{small:?} and then {large:?}");
+    let once = |(text, count): &(Source, usize)| {
+        let started = Instant::now();
+        let formatted = format(text).unwrap();
+        assert!(formatted.len() > count * 50);
+        started.elapsed()
+    };
+    let (few, many) = (made(2_500), made(10_000));
+    let (mut small, mut large) = (Duration::MAX, Duration::MAX);
+    // The best of several, by turns, as others use this machine too.
+    for round in 0..20 {
+        small = small.min(once(&few));
+        large = large.min(once(&many));
+        // Four times the text: a square would take sixteen times as long.
+        if round > 1 && large < small * 10 {
+            assert!(large < Duration::from_secs(20), "{large:?}");
+            return;
+        }
+    }
+    panic!("{small:?} and then {large:?}");
 }

@@ -5,7 +5,6 @@
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -54,8 +53,12 @@ impl Engine {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("containers")).unwrap();
         let program = folder.path().join("podman");
-        std::fs::write(&program, ENGINE).unwrap();
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let text = folder.path().join("podman.txt");
+        std::fs::write(&text, ENGINE).unwrap();
+        // Another process writes it: what a thread of this one starts meanwhile would have it open, and nobody may run it.
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]).arg(text).arg(program);
+        assert!(install.status().unwrap().success());
         Self { folder }
     }
 
@@ -276,7 +279,7 @@ fn a_container_is_asked_to_end_and_made_to_when_it_does_not() {
     let engine = Engine::new();
     let pipeline = r#"pipeline p { stage a {
       image = "busybox:1.36"
-      pod "terminationGracePeriodSeconds: 1"
+      pod "terminationGracePeriodSeconds: 5"
       run = "trap 'echo asked' TERM; echo up; while :; do sleep 1 || true; done"
     } }"#;
     let (mut child, stdout) = started(&engine, pipeline);

@@ -221,23 +221,24 @@ fn a_timeout_is_never_early_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = r#"pipeline t {
       defaults { image = "busybox:1.36" }
-      stage slow { timeout = 1s run = "while :; do date +%s%N >> times; sleep 0.02; done" }
+      stage before { run = "date +%s%N > began" }
+      stage slow after before { timeout = 2s run = "trap 'date +%s%N > ended; exit 1' TERM; while :; do sleep 0.02 || true; done" }
     }"#;
     for _ in 0..3 {
         let output = run(folder.path(), pipeline, &[]);
         let printed = end(&output);
         assert!(
-            printed.contains(&"✗ slow failed: it ran longer than its timeout of 1s".to_owned()),
+            printed.contains(&"✗ slow failed: it ran longer than its timeout of 2s".to_owned()),
             "{printed:?}"
         );
-        let times = folder.path().join("times");
-        let text = std::fs::read_to_string(&times).unwrap();
-        let mut stamps = text.lines().map(|line| line.parse::<u64>().unwrap());
-        let first = stamps.next().unwrap();
-        let ran = Duration::from_nanos(stamps.next_back().unwrap() - first);
-        // Its first stamp came after its start, by what a shell takes.
-        assert!(ran >= Duration::from_millis(900), "{ran:?}");
-        std::fs::remove_file(times).unwrap();
+        let stamp = |name: &str| -> u64 {
+            let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+            text.trim().parse().unwrap()
+        };
+        // Its Job starts after the first stamp, and is asked to end before the second.
+        let ran = Duration::from_nanos(stamp("ended") - stamp("began"));
+        assert!(ran >= Duration::from_secs(2), "{ran:?}");
+        std::fs::remove_file(folder.path().join("ended")).unwrap();
     }
 }
 

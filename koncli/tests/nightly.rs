@@ -125,7 +125,7 @@ async fn every_line_of_the_large_example_does_what_it_says() {
         "day=2026-01-31",
     ]);
     // The approval counts from when everything is loaded: two people, and then it is published.
-    succeed(&["wait", "barrier/nightly-etl-load", "--timeout", "100s"]);
+    succeed(&["wait", "barrier/nightly-etl-load", "--timeout", "10m"]);
     for person in ["ada", "grace"] {
         let output = koncli()
             .args(["approve", "nightly-etl-sign-off"])
@@ -135,7 +135,7 @@ async fn every_line_of_the_large_example_does_what_it_says() {
             .unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", transcript(&output));
     }
-    succeed(&["wait", "run/nightly-etl", "--timeout", "100s"]);
+    succeed(&["wait", "run/nightly-etl", "--timeout", "10m"]);
     assert_eq!(
         calls(folder.path()),
         [

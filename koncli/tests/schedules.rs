@@ -10,7 +10,7 @@
 mod support;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
@@ -224,6 +224,12 @@ async fn a_slot_is_run_once_and_another_is_left_out_or_replaces_it() {
         "slot 2026-03-29T01:45:00+01:00 is skipped: run/night-29579100, of a later slot, is \
          still running\nexit code 0\n"
     );
+    let times = folder.path().join("times-2026-03-29");
+    let begun = Instant::now();
+    while !std::fs::read_to_string(&times).is_ok_and(|text| text.ends_with('\n')) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never began");
+        tokio::task::yield_now().await;
+    }
     assert_eq!(
         slot("2026-03-29T03:15:00+02:00", "replace"),
         "slot 2026-03-29T03:15:00+02:00: run/night-29579115: 2 created, 0 configured, 1 unchanged\n\
@@ -241,7 +247,7 @@ async fn a_slot_is_run_once_and_another_is_left_out_or_replaces_it() {
         "exit code 0\n"
     );
     // The day is the slot's in its own time zone, and so is the time.
-    let times = std::fs::read_to_string(folder.path().join("times-2026-03-29")).unwrap();
+    let times = std::fs::read_to_string(times).unwrap();
     assert_eq!(
         times,
         "2026-03-29T03:00:00+02:00\n2026-03-29T03:15:00+02:00\n"

@@ -185,7 +185,8 @@ fn a_run_whose_logs_are_piped_shows_lines_on_its_terminal_and_no_view() {
     )
     .unwrap();
     let (own, name) = pseudo_terminal();
-    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    // Without CLOEXEC, programs of other tests would have it, too, and it would end with the last of them.
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
     let stderr = rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).unwrap();
     let mut run = koncli();
     run.arg("run").arg(&file);

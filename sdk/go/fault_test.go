@@ -19,6 +19,7 @@ import (
 	konductor "github.com/LogicIQ/konductor/sdk/go"
 	"github.com/LogicIQ/konductor/sdk/go/internal/testcluster"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -118,7 +119,7 @@ func TestAReleaseEndsWhileTheAPIServerIsAwayWhateverTheTTL(t *testing.T) {
 	if err := lease.Release(context.Background()); !errors.Is(err, konductor.ErrUnreachable) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(begun); took > 8*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }
@@ -139,7 +140,7 @@ func TestTheAPIClientLogsNothingPastTheLogger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	if err := client.ArriveBarrier(ctx, "stage"); !errors.Is(err, konductor.ErrTimeout) {
 		t.Errorf("got %v", err)
@@ -155,7 +156,7 @@ func TestWhatIsWrittenNamesItsFieldManager(t *testing.T) {
 	namespace := cluster.Namespace(t)
 	client, proxy := through(t, namespace)
 	cluster.Create(t, namespace, "Barrier", "stage", map[string]any{"expected": 1})
-	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "1s"})
+	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "3s"})
 	if err := client.ArriveBarrier(t.Context(), "stage"); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestExampleLeaderElectionStandsByWhileTheAPIServerIsAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ttl := "1s"
+	ttl := "3s"
 	if outage > 0 {
 		ttl = "15s"
 	}
@@ -238,8 +239,15 @@ func TestExampleLeaderElectionStandsByWhileTheAPIServerIsAway(t *testing.T) {
 	if err := command.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	// The claim of a lead that was lost in a long outage has ended with its TTL.
-	if left := cluster.Left(t, namespace, "claims"); left != 0 && outage == 0 {
-		t.Fatalf("%d claims are left", left)
+	// None is held: the claim of a lead that was lost in an outage may have ended with its TTL instead.
+	all, err := cluster.Resource(namespace, "claims").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range all.Items {
+		phase, _, _ := unstructured.NestedString(one.Object, "status", "phase")
+		if phase != "Expired" {
+			t.Fatalf("%s is %s", one.GetName(), phase)
+		}
 	}
 }

@@ -174,7 +174,7 @@ func TestWhatHappensInCallsIsReportedForMetrics(t *testing.T) {
 			}
 		}
 	}
-	if err := client.EnsureLease(t.Context(), "report", time.Second); err != nil {
+	if err := client.EnsureLease(t.Context(), "report", 6*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	first, err := client.AcquireLease(t.Context(), "report", konductor.WithHolder("first"))

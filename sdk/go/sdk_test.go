@@ -103,7 +103,7 @@ func TestRightsThatAreDeniedWhileTheServerStartsAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	namespace := cluster.Namespace(t)
 	client, proxy := through(t, namespace)
-	cluster.Create(t, namespace, "Gate", "ready", map[string]any{"timeout": "2s"})
+	cluster.Create(t, namespace, "Gate", "ready", map[string]any{"timeout": "6s"})
 	ended := make(chan error, 1)
 	go func() { ended <- client.WaitGate(t.Context(), "ready") }()
 	await(t, proxy, "watch gates", 1)
@@ -152,7 +152,7 @@ func TestTheWorksContextEndsWhenTheLeaseIsLost(t *testing.T) {
 	t.Parallel()
 	namespace := cluster.Namespace(t)
 	client, proxy := through(t, namespace)
-	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "1s"})
+	cluster.Create(t, namespace, "Lease", "report", map[string]any{"ttl": "3s"})
 	stopped := errors.New("the work has stopped")
 	err := client.WithLease(t.Context(), "report", func(ctx context.Context) error {
 		if token, ok := konductor.Token(ctx); !ok || token == 0 {

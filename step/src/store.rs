@@ -451,7 +451,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_is_busy_is_asked_again_until_its_time_is_over() {
         let (url, requests) = busy();
-        let store = bucket(url, Duration::from_millis(500));
+        let store = bucket(url, Duration::from_secs(2));
         let key = Key::from("runs/ns/r/s/-/u/lines");
         let error = store.objects.get(&key).await.unwrap_err();
         let words = store.words(&error);

@@ -6,7 +6,7 @@
 //! koncli's tests include it by its path, because koncli may not use this crate.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 /// The bucket that it has.
@@ -34,27 +34,30 @@ impl S3 {
     /// # Panics
     /// If it does not start.
     pub fn start(address: &str) -> Self {
-        let port = {
-            let free = TcpListener::bind((address, 0)).expect("a port");
-            free.local_addr().expect("an address").port()
-        };
         let mut server = Command::new(PROGRAM)
-            .args(["-H", address, "-p", &port.to_string()])
+            .args(["-H", address, "-p", "0"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("moto_server starts");
         let said = BufReader::new(server.stderr.take().expect("its stderr"));
-        let server = Self {
+        let mut server = Self {
             server,
-            url: format!("http://{address}:{port}"),
+            url: String::new(),
         };
         let mut lines = said.lines();
-        let is_up = lines
+        let line = lines
             .by_ref()
             .map_while(Result::ok)
-            .any(|line| line.contains("Running on"));
-        assert!(is_up, "moto_server ended");
+            .find(|line| line.contains("Running on"))
+            .expect("moto_server runs");
+        let port = line
+            .trim()
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok());
+        let port: u16 = port.expect("a port");
+        server.url = format!("http://{address}:{port}");
         // Somebody must read what it says about each request.
         std::thread::spawn(move || lines.for_each(drop));
         let mut connection = TcpStream::connect((address, port)).expect("a connection");

@@ -287,6 +287,7 @@ fn played(page: &str) -> Vec<(String, u8)> {
                 "1",
                 "2",
                 "3",
+                "5",
             ];
             word.contains('=') || of_timeout.contains(word)
         };

@@ -154,7 +154,7 @@ async fn what_happens_in_calls_is_reported_for_metrics() {
         .clone()
         .on_event(move |event| send.send(event.clone()).expect("a test"));
     client
-        .ensure(&lease("report", "1s"))
+        .ensure(&lease("report", "6s"))
         .await
         .expect("a lease");
     let mut until = async |name: &str| loop {
@@ -195,12 +195,12 @@ fn a_program_without_a_runtime_waits_and_holds() {
         config.expect("a configuration")
     });
     let client = blocking::Client::from_config(config).expect("a client");
-    client.ensure(&lease("report", "1s")).expect("a lease");
+    client.ensure(&lease("report", "5s")).expect("a lease");
     let guard = client.acquire(client.lease("report")).expect("a guard");
     assert!(guard.token() > Some(0));
     // A thread of the crate renews it.
     let begun = std::time::Instant::now();
-    while begun.elapsed() < Duration::from_secs(3) {
+    while begun.elapsed() < Duration::from_secs(7) {
         guard.check().expect("it is held");
         let busy = client.acquire(client.lease("report").timeout(Some(Duration::ZERO)));
         assert!(matches!(busy, Err(Error::Denied { .. })), "{busy:?}");

@@ -107,8 +107,8 @@ async fn a_namespace_is_read_a_few_times_however_many_of_its_objects_are_deleted
     .await;
     for plural in ["jobs", "gates", "barriers"] {
         let count = lists.of(&namespace, plural);
-        // Those that are due before the first read begins, those that are due during it, and one late event.
-        assert!((1..=4).contains(&count), "{plural}: {count}");
+        // A few for all of them: one read answers those that are due before it begins.
+        assert!((1..=GATES / 20).contains(&count), "{plural}: {count}");
     }
 }
 

@@ -128,7 +128,7 @@ def test_what_happens_in_calls_is_reported_for_metrics(
         return event
 
     with konductor.Client(kubeconfig=kubeconfig, on_event=seen.put) as client:
-        lease = client.lease("report", create=True, ttl=1)
+        lease = client.lease("report", create=True, ttl=6)
         first = lease.acquire()
         acquired = until("Acquired")
         assert (acquired.kind, acquired.namespace, acquired.name) == ("Lease", namespace, "report")

@@ -73,7 +73,7 @@ def test_an_acquisition_and_its_release_are_four_requests(client: konductor.Clie
 def test_what_is_written_names_its_field_manager(client: konductor.Client, proxy: Proxy) -> None:
     client.barrier("stage").ensure(expected=1)
     client.barrier("stage").arrive()
-    with client.lease("report", create=True, ttl=1):
+    with client.lease("report", create=True, ttl=3):
         proxy.wait_for("patch claims", 1)
     assert len(proxy.managers) >= 5
     assert set(proxy.managers) == {"konductor-sdk"}
@@ -91,7 +91,7 @@ def test_a_party_meets_the_arrival_that_koncli_made_for_it(
 
 
 def test_a_hold_that_is_lost_ends_the_block_of_a_task(cluster: Cluster, namespace: str, proxy: Proxy) -> None:
-    cluster.create(namespace, "Lease", "report", {"ttl": "1s"})
+    cluster.create(namespace, "Lease", "report", {"ttl": "3s"})
     kubeconfig = cluster.kubeconfig_of(namespace, proxy.address)
     steps: list[str] = []
 
@@ -114,7 +114,7 @@ def test_a_hold_that_is_lost_ends_the_block_of_a_task(cluster: Cluster, namespac
 def test_a_task_that_blocks_its_event_loop_keeps_its_hold(
     cluster: Cluster, namespace: str, proxy: Proxy
 ) -> None:
-    cluster.create(namespace, "Lease", "report", {"ttl": "1s"})
+    cluster.create(namespace, "Lease", "report", {"ttl": "3s"})
     kubeconfig = cluster.kubeconfig_of(namespace, proxy.address)
 
     async def main() -> None:
@@ -250,7 +250,7 @@ def test_a_call_at_the_end_of_the_process_says_so(cluster: Cluster, namespace: s
 def test_a_process_that_was_stopped_for_longer_than_the_ttl_does_no_work_after(
     cluster: Cluster, namespace: str, kubeconfig: Path
 ) -> None:
-    cluster.create(namespace, "Lease", "report", {"ttl": "2s"})
+    cluster.create(namespace, "Lease", "report", {"ttl": "5s"})
     source = """
         import konductor, sys
         with konductor.Client().lease("report") as lease:
@@ -345,4 +345,4 @@ def test_asked_to_fail_fast_a_lease_is_not_created_on_a_server_that_is_down(
         client.lease("report", create=True, fail_fast=True).acquire()
     with pytest.raises(konductor.Unreachable):
         client.semaphore("db", create=3, wait=False).acquire()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20

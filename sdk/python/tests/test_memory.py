@@ -27,7 +27,7 @@ def is_without_faults(scenario: Scenario) -> bool:
         and not any(FAULTS & set(step) for step in steps)
         and not any(step.get("until") == "requests" for step in steps)
         # Claims of others, conditions, timeouts of objects and TTLs are of the operator alone.
-        and not any(word in text for word in ("conditions", "'timeout': '200ms'", "claims of", "'ttl': '2s'"))
+        and not any(word in text for word in ("conditions", "'timeout': '200ms'", "claims of", "'ttl': '5s'"))
         and not any("namespace" in step for step in steps)
     )
 

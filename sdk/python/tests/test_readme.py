@@ -103,6 +103,10 @@ def test_the_migration_of_django(here: pytest.MonkeyPatch, cluster: Cluster, nam
     scope = execute(block("django"))
     scope["Command"]().handle()
     assert held == [("migrate", {"interactive": False}, "Held")]
+    # The operator frees the Lease after its Claim was deleted, which a release does not wait for.
+    cluster.observe(
+        namespace, "leases", "it is free", lambda found: found[0]["status"]["phase"] == "Available"
+    )
     with konductor.Client() as client:
         assert client.lease("migrations").status().phase == "Available"
 
@@ -150,7 +154,7 @@ def test_the_leader_stands_by_through_an_outage_and_releases_at_sigterm(
 ) -> None:
     # KONDUCTOR_OUTAGE=60 with `pytest -s` keeps the API server away for a minute.
     outage = float(os.environ.get("KONDUCTOR_OUTAGE", "0"))
-    cluster.create(namespace, "Lease", "scheduler", {"ttl": "15s" if outage else "1s"})
+    cluster.create(namespace, "Lease", "scheduler", {"ttl": "15s" if outage else "3s"})
     proxy = Proxy(cluster)
     kubeconfig = cluster.kubeconfig_of(namespace, proxy.address)
     with program(HERE / "examples/leader_election.py", kubeconfig) as running:

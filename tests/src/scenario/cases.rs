@@ -6,7 +6,7 @@ use std::process::Command;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Gate, GatePhase, Run, RunPhase, Semaphore, job_ended};
+use konductor_api::{Gate, GatePhase, JobPhase, Run, RunPhase, Semaphore, job_ended, job_phase};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions::is_deleted};
 use kube::{Api, Resource, ResourceExt};
@@ -170,6 +170,10 @@ pub async fn a_semaphore_that_somebody_scales_stays_so_until_its_file_changes(cl
         semaphore.expect("a Semaphore").spec.permits
     };
     assert_eq!(permits().await, 0);
+    until(&cluster.client, &namespace, "second-w", |job: &Job| {
+        job_phase(job) == Some(JobPhase::Queued)
+    })
+    .await;
     let (code, said) = ran(cluster, &namespace, &["status", "second"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("queued"), "{said}");

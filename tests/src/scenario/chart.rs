@@ -249,7 +249,10 @@ pub(super) fn kubeconfig_of(cluster: &Cluster, user: &str) -> PathBuf {
     let path = cluster
         .folder()
         .join(format!("as-{}", user.replace(':', "-")));
-    std::fs::write(&path, kubeconfig.to_string()).expect("a file");
+    // Scenarios beside this one read it meanwhile.
+    let own = tempfile::NamedTempFile::new_in(cluster.folder()).expect("a file");
+    std::fs::write(own.path(), kubeconfig.to_string()).expect("a file");
+    own.persist(&path).expect("a file");
     path
 }
 
@@ -329,21 +332,17 @@ pub async fn the_api_server_refuses_what_the_charts_policies_forbid(cluster: &Cl
         dry_run: true,
         ..PostParams::default()
     };
-    while jobs
-        .create(&dry_run, &job("early", false, gate()))
+    let refuses = async |job: Job, words: &str| {
+        let answer = jobs.create(&dry_run, &job).await;
+        matches!(answer, Err(kube::Error::Api(status)) if status.message.contains(words))
+    };
+    let started = json!({"konductor.io/hold": "lease/a", "konductor.io/phase": "Running"});
+    while !refuses(job("early", false, gate()), "spec.suspend: true").await
+        || !refuses(
+            job("early", true, started.clone()),
+            "written by the operator only",
+        )
         .await
-        .is_ok()
-        || jobs
-            .create(
-                &dry_run,
-                &job(
-                    "early",
-                    true,
-                    json!({"konductor.io/hold": "lease/a", "konductor.io/phase": "Running"}),
-                ),
-            )
-            .await
-            .is_ok()
     {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }

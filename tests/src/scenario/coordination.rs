@@ -261,7 +261,7 @@ pub async fn a_barrier_created_again_counts_from_zero(cluster: &Cluster) {
 pub async fn a_lease_passes_on_when_it_is_not_renewed(cluster: &Cluster) {
     let namespace = cluster.namespace("lease").await;
     let _operator = Operator::start(cluster, &namespace);
-    lease(cluster, &namespace, "schema", "1s").await;
+    lease(cluster, &namespace, "schema", "6s").await;
     let client = cluster.konductor(&namespace);
     let first = client
         .lease("schema")
@@ -283,7 +283,7 @@ pub async fn a_lease_passes_on_when_it_is_not_renewed(cluster: &Cluster) {
         first.token
     );
     // What renews is kept beyond its TTL.
-    let held = tokio::time::timeout(Duration::from_millis(2500), second.lost()).await;
+    let held = tokio::time::timeout(Duration::from_secs(8), second.lost()).await;
     assert!(
         held.is_err(),
         "it was lost although it is renewed: {held:?}"

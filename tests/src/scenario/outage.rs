@@ -244,7 +244,7 @@ fn right(what: &str, took: Duration) {
 pub async fn the_api_server_is_killed_and_everything_continues(cluster: &Cluster) {
     let namespace = cluster.namespace("api-server").await;
     let _operators = two_operators(cluster, &namespace);
-    let load = Load::begin(cluster, &namespace, "30s").await;
+    let load = Load::begin(cluster, &namespace, "2m").await;
     cluster.restart_api_server().await;
     right("the API server was killed", load.end().await);
 }
@@ -253,7 +253,7 @@ pub async fn the_api_server_is_killed_and_everything_continues(cluster: &Cluster
 pub async fn etcd_is_killed_and_everything_continues(cluster: &Cluster) {
     let namespace = cluster.namespace("etcd").await;
     let _operators = two_operators(cluster, &namespace);
-    let load = Load::begin(cluster, &namespace, "30s").await;
+    let load = Load::begin(cluster, &namespace, "2m").await;
     cluster.restart_etcd().await;
     right("etcd was killed", load.end().await);
 }

@@ -1,5 +1,7 @@
 //! Stages in a namespace that enforces a Pod Security Standard.
 
+use std::time::Instant;
+
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use konductor_compiler::Object;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -9,6 +11,7 @@ use serde_json::json;
 use super::api;
 use super::pipeline::compiled;
 use crate::cluster::Cluster;
+use crate::watching::WITHIN;
 
 /// With `security = "restricted"` its pods are admitted, whatever else the stage has; without it they are not.
 pub async fn a_restricted_stage_is_admitted_where_pod_security_is_restricted(cluster: &Cluster) {
@@ -25,16 +28,21 @@ pub async fn a_restricted_stage_is_admitted_where_pod_security_is_restricted(clu
     let accounts: Api<ServiceAccount> = api(cluster, &namespace);
     let created = accounts.create(&PostParams::default(), &account).await;
     created.expect("an account");
+    let pods: Api<Pod> = api(cluster, &namespace);
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    // A label takes effect a moment after it is stored.
+    let begun = Instant::now();
+    while pods.create(&dry_run, &pod_of("")).await.is_ok() {
+        assert!(begun.elapsed() < WITHIN, "PodSecurity refuses nothing");
+    }
     for (security, admitted) in [
         ("security = \"restricted\"", true),
         ("security = \"baseline\"", false),
         ("", false),
     ] {
-        let pods: Api<Pod> = api(cluster, &namespace);
-        let dry_run = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
         let answer = pods.create(&dry_run, &pod_of(security)).await;
         match answer {
             Ok(_) => assert!(admitted, "{security:?} was admitted"),

@@ -202,8 +202,9 @@ pub async fn a_job_starts_when_two_others_have_completed_by_a_pipeline(cluster: 
 /// Scenario 4: a hundred Jobs, ten at a time.
 pub async fn a_hundred_jobs_run_ten_at_a_time(cluster: &Cluster) {
     let namespace = namespace(cluster, "batch").await;
-    create(cluster, &namespace, "batch.yaml", 1);
+    // All wait for the Semaphore, and ten start at once.
     create(cluster, &namespace, "batch-job.yaml", BATCH);
+    create(cluster, &namespace, "batch.yaml", 1);
     all_complete(cluster, &namespace, BATCH).await;
     ten_at_a_time(cluster, &namespace, "batch-limit").await;
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::scenario::{Object, Scenario, Step};
 
 /// How long anything that must happen may take.
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(60);
 
 type Ended = Result<Option<Guard>, Error>;
 
