@@ -1,4 +1,8 @@
 //! A fan-out becomes an Indexed Job, or Jobs with a Barrier over them. How it ends is the same.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "all objects of this cluster are the test's own"
+)]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod support;
