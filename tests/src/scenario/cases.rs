@@ -170,10 +170,6 @@ pub async fn a_semaphore_that_somebody_scales_stays_so_until_its_file_changes(cl
         semaphore.expect("a Semaphore").spec.permits
     };
     assert_eq!(permits().await, 0);
-    until(&cluster.client, &namespace, "second-w", |job: &Job| {
-        job_phase(job) == Some(JobPhase::Queued)
-    })
-    .await;
     let (code, said) = ran(cluster, &namespace, &["status", "second"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("queued"), "{said}");
