@@ -6,7 +6,7 @@ use std::process::Command;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use konductor_api::{Gate, GatePhase, JobPhase, Run, RunPhase, Semaphore, job_ended, job_phase};
+use konductor_api::{Gate, GatePhase, Run, RunPhase, Semaphore, job_ended};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions::is_deleted};
 use kube::{Api, Resource, ResourceExt};
