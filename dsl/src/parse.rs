@@ -88,7 +88,8 @@ pub fn parse(source: &Source) -> (File, Vec<Diagnostic>) {
     (file, diagnostics)
 }
 
-/// A script may have meant a name by `${DAY}`, which is the shell's: renamed alone, the rest would look right.
+/// Whether a name is renamed is a person's choice where something that the parser does not read has it, too: a variable of
+/// a shell, such as `${DAY}`, an output, which a program writes by its name, or a text.
 fn leave_to_people(diagnostic: &mut Diagnostic, text: &str) {
     let at = diagnostic.span();
     if diagnostic.code != Code::K0104 || diagnostic.fixes.is_empty() {
@@ -106,10 +107,25 @@ fn leave_to_people(diagnostic: &mut Diagnostic, text: &str) {
     let variable = match (is_shells && is_written(&in_braces), is_written(&plain)) {
         (true, _) => format!("{in_braces}}}"),
         (false, true) => plain,
-        (false, false) => return,
+        (false, false) => String::new(),
+    };
+    let renamed = diagnostic.fixes.iter().flat_map(|fix| &fix.edits);
+    let renamed: Vec<usize> = renamed.map(|edit| edit.span.start as usize).collect();
+    let is_output = |at: &usize| text.cut(..*at).trim_end().ends_with("output");
+    let is_of_word = |c: char| is_of_name(c) || c == '-';
+    let is_elsewhere = text.match_indices(name).any(|(at, _)| {
+        let is_whole = !text.cut(..at).ends_with(is_of_word)
+            && !text.cut(at + name.len()..).starts_with(is_of_word);
+        is_whole && !renamed.contains(&at)
+    });
+    let left = match (variable.is_empty(), renamed.iter().any(is_output)) {
+        (false, _) => format!("`{variable}` stays a variable of the shell"),
+        (true, true) => "what the stage runs has to write it under the new name, too".to_owned(),
+        (true, false) if is_elsewhere => "it also stands in other places of this file".to_owned(),
+        (true, false) => return,
     };
     if let Some(help) = &mut diagnostic.help {
-        help.push_str(&format!("; `{variable}` stays a variable of the shell"));
+        help.push_str(&format!("; {left}"));
     }
     for fix in &mut diagnostic.fixes {
         fix.certain = false;

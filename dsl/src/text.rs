@@ -174,6 +174,14 @@ impl Reader<'_> {
             );
             return length;
         }
+        if escaped == 'u' {
+            let span = self.span(at, at + 2);
+            let message = "`\\u` has no character behind it";
+            let help = "write the number of one in braces, as in `\\u{e9}`, or `\\\\u` for a backslash and a `u`";
+            let diagnostic = Diagnostic::error(Code::K0105, span, message).help(help);
+            self.diagnostics.push(diagnostic);
+            return 2;
+        }
         let length = 1 + escaped.len_utf8();
         let span = self.span(at, at + length);
         let message = format!("`\\{escaped}` means nothing in a string");

@@ -61,18 +61,24 @@ pub(super) async fn cancelled(
     if run_ended(&run).is_some() && outcome == Some(RunOutcome::Cancelled) {
         return Ok((format!("run/{name} is already cancelled"), true));
     }
-    let was_cancelled = run.spec.cancel && (run.spec.cancel_finally || !finally);
-    let run = decide(client, run, spec).await?;
-    let is_settled = run_status(&run).is_some_and(|status| status.outcome.is_some());
-    let done = match (is_settled && !finally, was_cancelled) {
-        (true, _) => format!(
+    // There is nothing to cancel: it would say so later, and how it ends would not change.
+    if has_only_finally(&run) && !finally {
+        let done = format!(
             "the main stages of run/{name} have ended, and its finally stages run on; end them with {}",
             suggested(format!("koncli cancel {name} --finally"))
-        ),
-        (false, true) => format!("run/{name} is already being cancelled"),
-        (false, false) => format!("run/{name} is being cancelled"),
-    };
-    Ok((done, false))
+        );
+        return Ok((done, false));
+    }
+    let was_cancelled = run.spec.cancel && (run.spec.cancel_finally || !finally);
+    decide(client, run, spec).await?;
+    let already = if was_cancelled { "already " } else { "" };
+    Ok((format!("run/{name} is {already}being cancelled"), false))
+}
+
+/// Whether the main stages of a run have ended, and its finally stages have not.
+fn has_only_finally(run: &Run) -> bool {
+    let is_settled = run_status(run).is_some_and(|status| status.outcome.is_some());
+    is_settled && run_ended(run).is_none()
 }
 
 /// Holds a run: nothing more starts, and what runs is suspended.
@@ -100,6 +106,15 @@ pub(super) async fn paused(
         let message = format!("run/{name} is being cancelled, and can't be paused");
         return Err(Failure::failed(message).help(format!(
             "end its finally stages, too, with {}",
+            suggested(format!("koncli cancel {name} --finally"))
+        )));
+    }
+    if has_only_finally(&run) {
+        let message = format!(
+            "the main stages of run/{name} have ended, and its finally stages can't be paused"
+        );
+        return Err(Failure::failed(message).help(format!(
+            "end them with {}",
             suggested(format!("koncli cancel {name} --finally"))
         )));
     }

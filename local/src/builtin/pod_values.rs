@@ -1,5 +1,6 @@
 //! The values that fields of a pod can have: words, numbers, and what goes together.
 
+use konductor_api::number::parse_quantity;
 use serde_json::Value;
 
 use crate::field::Path;
@@ -14,10 +15,16 @@ enum Rule {
     Between(i64, i64),
     /// A number that is not negative.
     NotNegative,
+    /// An amount, such as `1Gi`.
+    Quantity,
+    /// The permissions of a file.
+    Mode,
 }
 
-use Rule::{Between, NotNegative, OneOf};
+use Rule::{Between, Mode, NotNegative, OneOf, Quantity};
 
+const NOT_A_QUANTITY: &str = "quantities must match the regular expression \
+                              '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 const ID: Rule = Between(0, i32::MAX as i64);
 const PORT: Rule = Between(1, 65_535);
 const SECCOMP: Rule = OneOf(&["Localhost", "RuntimeDefault", "Unconfined"]);
@@ -42,6 +49,14 @@ const OF_A_POD: &[(&str, Rule)] = &[
         OneOf(&["Always", "OnRootMismatch"]),
     ),
     ("securityContext.seccompProfile.type", SECCOMP),
+    ("volumes.*.configMap.defaultMode", Mode),
+    ("volumes.*.secret.defaultMode", Mode),
+    ("volumes.*.projected.defaultMode", Mode),
+    ("volumes.*.emptyDir.sizeLimit", Quantity),
+    (
+        "volumes.*.ephemeral.volumeClaimTemplate.spec.resources.requests.storage",
+        Quantity,
+    ),
     (
         "volumes.*.hostPath.type",
         OneOf(&[
@@ -79,6 +94,22 @@ const OF_A_CONTAINER: &[(&str, Rule)] = &[
     ),
 ];
 
+/// Fields of its pod that a container can read as variables.
+const FIELDS: [&str; 9] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+
+/// The beginnings of those that name a label or an annotation.
+const FIELD_MAPS: [&str; 2] = ["metadata.labels['", "metadata.annotations['"];
+
 /// Fields of a probe.
 const OF_A_PROBE: &[(&str, Rule)] = &[
     ("initialDelaySeconds", NotNegative),
@@ -103,6 +134,20 @@ impl Rule {
                 if let Some(number) = number.filter(|number| !(least..=most).contains(&number)) {
                     let why = format!("must be between {least} and {most}, inclusive");
                     causes.push(path.invalid(number, why));
+                }
+            }
+            Quantity => {
+                let unsigned = value
+                    .as_str()
+                    .map(|text| text.trim_start_matches(['+', '-']));
+                if unsigned.is_some_and(|text| parse_quantity(text).is_none()) {
+                    causes.push(path.invalid(value.clone(), NOT_A_QUANTITY));
+                }
+            }
+            Mode => {
+                if let Some(mode) = value.as_i64().filter(|mode| !(0..=0o777).contains(mode)) {
+                    let why = "must be a number between 0 and 0777 (octal), both inclusive";
+                    causes.push(path.invalid(mode, why));
                 }
             }
             NotNegative => {
@@ -134,6 +179,13 @@ pub(super) fn validate_pod(spec: &Value, path: &Path, causes: &mut Vec<Cause>) {
 /// What is wrong with the values of a container.
 pub(super) fn validate_container(container: &Value, path: &Path, causes: &mut Vec<Cause>) {
     check(container, path, OF_A_CONTAINER, causes);
+    for kind in ["limits", "requests"] {
+        let amounts = container["resources"][kind].as_object();
+        for (name, amount) in amounts.into_iter().flatten() {
+            let path = path.child("resources").child(kind).key(name);
+            Quantity.check(amount, &path, causes);
+        }
+    }
     let image = text(container, "image");
     if image.trim() != image {
         let why = "must not have leading or trailing whitespace";
@@ -170,6 +222,15 @@ pub(super) fn validate_container(container: &Value, path: &Path, causes: &mut Ve
             }
         });
     }
+    let way = "env.*.valueFrom.fieldRef.fieldPath";
+    visit(container, way, path, &mut |field, path| {
+        let field = field.as_str().unwrap_or_default();
+        let is_entry = FIELD_MAPS.iter().any(|map| field.starts_with(map));
+        if !field.is_empty() && !is_entry && !FIELDS.contains(&field) {
+            let why = format!("error converting fieldPath: field label not supported: {field}");
+            causes.push(path.invalid(field, why));
+        }
+    });
     let mounts = container["volumeMounts"].as_array();
     for mount in mounts.into_iter().flatten() {
         // Kubernetes names these without the mount's place.

@@ -142,10 +142,13 @@ pub enum LastSeen {
     Unreachable(String),
 }
 
+/// The API server may be there, and slow.
+const UNHEARD: &str = "it has not answered";
+
 impl LastSeen {
     /// What is known before the first answer.
     pub(crate) fn unheard() -> Self {
-        Self::Unreachable("it has not answered".to_owned())
+        Self::Unreachable(UNHEARD.to_owned())
     }
 }
 
@@ -156,6 +159,9 @@ impl fmt::Display for LastSeen {
             Self::NoOperator => formatter
                 .write_str("; no operator has looked at it: check that konductor's operator runs"),
             Self::Missing => formatter.write_str("; it does not exist: create it"),
+            Self::Unreachable(message) if message == UNHEARD => {
+                formatter.write_str("; the API server has not answered")
+            }
             Self::Unreachable(message) => {
                 write!(formatter, "; the API server can't be reached: {message}")
             }

@@ -30,6 +30,10 @@ use crate::{Client, Error, LastSeen, Notice, Object, runtime};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After this long without a word of an operator, that is reported.
 const OPERATOR_WITHIN: Duration = Duration::from_secs(5);
+/// On a Job the operator writes why it waits when that has lasted for five seconds.
+const OPERATOR_WITHIN_ON_A_JOB: Duration = Duration::from_secs(8);
+/// The kind of a Job, as errors name it.
+const JOB: &str = "job";
 /// So long is waited for the Run that shows it.
 const RUN_WITHIN: Duration = Duration::from_secs(2);
 
@@ -155,15 +159,16 @@ where
     async fn within(&mut self, after: Duration) -> Result<T, Error> {
         match timeout(after, self.until_decided()).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.object.late(after, self.last_seen().await)),
+            Err(_) => Err(self.object.late(after, self.last_seen(after).await)),
         }
     }
 
-    /// What was seen last. A Job of a Run does not show whether an operator runs; its Run does.
-    async fn last_seen(&self) -> LastSeen {
+    /// What was seen last, after so long. A Job of a Run does not show whether an operator runs; its Run does.
+    async fn last_seen(&self, after: Duration) -> LastSeen {
         let last_seen = self.last_seen.borrow().clone();
         let is_silent = last_seen == LastSeen::NoOperator;
-        match is_silent && is_answered_by_its_run(&self.client, &self.object).await {
+        let is_early = self.object.kind == JOB && after < OPERATOR_WITHIN_ON_A_JOB;
+        match is_silent && (is_early || is_answered_by_its_run(&self.client, &self.object).await) {
             true => LastSeen::Undecided,
             false => last_seen,
         }
@@ -172,7 +177,9 @@ where
     async fn look_once(&mut self) -> Result<T, Error> {
         match self.look().await {
             Ok(Looked::Decided(answer)) => answer,
-            Ok(Looked::NotYet(_)) => Err(self.object.late(Duration::ZERO, self.last_seen().await)),
+            Ok(Looked::NotYet(_)) => Err(self
+                .object
+                .late(Duration::ZERO, self.last_seen(Duration::ZERO).await)),
             Ok(Looked::Missing(_)) => Err(self.missing()),
             Err(error) => Err(self.object.explain(error)),
         }
@@ -180,7 +187,11 @@ where
 
     async fn until_decided(&mut self) -> Result<T, Error> {
         let (client, object) = (self.client.clone(), self.object.clone());
-        let silent = until_no_operator(self.last_seen.subscribe());
+        let within = match object.kind {
+            JOB => OPERATOR_WITHIN_ON_A_JOB,
+            _ => OPERATOR_WITHIN,
+        };
+        let silent = until_no_operator_within(within, self.last_seen.subscribe());
         let waiting = self.resume(None);
         tokio::pin!(waiting);
         let silence = async {
@@ -447,7 +458,7 @@ where
 /// Whether an operator has looked at the Run of a Job, which shows that it runs: on a Job that waits in a Run it writes
 /// nothing. A Run that can't be read proves nothing, and counts as looked at.
 async fn is_answered_by_its_run(client: &Client, object: &Object) -> bool {
-    if object.kind != "job" {
+    if object.kind != JOB {
         return false;
     }
     let read = async |path: String, name: &str| -> Result<Found, kube::Error> {
@@ -475,14 +486,18 @@ async fn is_answered_by_its_run(client: &Client, object: &Object) -> bool {
 }
 
 /// Waits until nothing that an operator has written was seen for some time.
-pub(crate) async fn until_no_operator(mut last_seen: watch::Receiver<LastSeen>) {
+pub(crate) async fn until_no_operator(last_seen: watch::Receiver<LastSeen>) {
+    until_no_operator_within(OPERATOR_WITHIN, last_seen).await;
+}
+
+async fn until_no_operator_within(within: Duration, mut last_seen: watch::Receiver<LastSeen>) {
     loop {
         let is_silent = |seen: &LastSeen| *seen == LastSeen::NoOperator;
         if last_seen.wait_for(is_silent).await.is_err() {
             return std::future::pending().await;
         }
         let is_over = last_seen.wait_for(|seen| !is_silent(seen));
-        if timeout(OPERATOR_WITHIN, is_over).await.is_err() {
+        if timeout(within, is_over).await.is_err() {
             return;
         }
     }

@@ -210,6 +210,30 @@ pub(super) fn colon(place: &Place<'_>) -> Option<Habit> {
     if let Some(kind) = bare.filter(|bare| ITEM_WORDS.contains(bare)) {
         return Habit::help(format!("write `{kind} NAME {{ … }}`"));
     }
+    let behind = place.rest().strip_prefix(':').unwrap_or("…").trim();
+    match bare {
+        // The values of YAML stand in the lines below.
+        Some(map) if behind.is_empty() && MAPS.contains(&map) => {
+            return Habit::help(format!(
+                "write `{map} {{ NAME = … }}`: maps stand in braces"
+            ));
+        }
+        Some(list) if behind.is_empty() && matches!(list, "args" | "command" | "exec") => {
+            return Habit::help(format!("write `{list} = [\"…\"]` for a list"));
+        }
+        Some(attribute) if behind.is_empty() => {
+            return Habit::help(format!(
+                "write `{attribute} = …`: attributes are set with `=`"
+            ));
+        }
+        Some(text) if matches!(behind, "|" | ">" | "|-" | ">-") => {
+            let block = "\"\"\"…\"\"\"";
+            return Habit::help(format!(
+                "write `{text} = {block}`: a text of several lines is a block"
+            ));
+        }
+        _ => {}
+    }
     let help = format!(
         "write `{} = …`: attributes are set with `=`",
         bare.unwrap_or(word)

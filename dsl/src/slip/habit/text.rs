@@ -44,9 +44,13 @@ pub(super) fn quote_in_a_string(place: &Place<'_>) -> Option<Habit> {
 pub(super) fn single_quotes(place: &Place<'_>) -> Option<Habit> {
     let inner = place.rest().strip_prefix('\'')?;
     let message = "strings are written in double quotes";
-    let Some((inner, _)) = inner.split_once('\'') else {
+    let Some((inner, rest)) = inner.split_once('\'') else {
         return Habit::at(place.at..place.at + 1, message, "write `\"…\"`");
     };
+    if rest.starts_with('\'') && !inner.is_empty() {
+        let at = place.at..place.at + inner.len() + 2;
+        return Habit::at(at, message, "write `\"…\"`, in which `'` stands for itself");
+    }
     let at = place.at..place.at + inner.len() + 2;
     match quoted(inner) {
         Some(quoted) => {
@@ -302,8 +306,8 @@ pub(super) fn words_without_quotes(place: &Place<'_>) -> Option<Habit> {
         .text
         .get(first.start..)?
         .split(['\n', '}', '#'])
-        .next()?
-        .trim_end();
+        .next()?;
+    let line = before_attribute(line).trim_end();
     let message = "this text has no quotes";
     let at = first.start..first.start + line.len();
     match quoted(line) {
@@ -316,6 +320,21 @@ pub(super) fn words_without_quotes(place: &Place<'_>) -> Option<Habit> {
             "write a text in quotes, or as a block: `\"\"\"…\"\"\"`",
         ),
     }
+}
+
+/// The part of a line in front of another attribute or block: `make all` of `make all retries = 3`.
+fn before_attribute(line: &str) -> &str {
+    for (at, _) in line.match_indices(['=', '{']) {
+        let before = line.cut(..at);
+        let is_sign = before.ends_with(' ') && !line.cut(at..).starts_with("==");
+        if let Some((front, name)) = before.trim_end().rsplit_once(char::is_whitespace)
+            && is_sign
+            && is_identifier(name)
+        {
+            return front;
+        }
+    }
+    line
 }
 
 /// Where a string begins that has no quotes: here, or where a name or number begins that it seemed to
