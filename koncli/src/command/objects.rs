@@ -50,8 +50,7 @@ pub(crate) async fn objects_of(
         semaphores,
         leases,
         pods,
-        events: Vec::new(),
-        workloads: Vec::new(),
+        ..Listed::default()
     };
     Ok(completed(client, listed, &mut Reasons::default()).await)
 }
@@ -74,15 +73,11 @@ pub(crate) async fn objects_of_job(
         async { Ok(readable(read::list(&pods_api, &of_job).await)) },
     )?;
     let listed = Listed {
-        run: None,
         jobs: vec![job],
-        gates: Vec::new(),
-        barriers: Vec::new(),
         semaphores,
         leases,
         pods,
-        events: Vec::new(),
-        workloads: Vec::new(),
+        ..Listed::default()
     };
     Ok(completed(client, listed, &mut Reasons::default()).await)
 }

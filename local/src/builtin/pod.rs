@@ -249,8 +249,9 @@ fn validate_resources(resources: &Value, path: &Path, causes: &mut Vec<Cause>) {
     let [limits, requests] =
         ["limits", "requests"].map(|field| resources[field].as_object().unwrap_or(&none));
     for (field, amounts) in [("limits", limits), ("requests", requests)] {
-        for name in amounts.keys() {
+        for (name, amount) in amounts {
             let path = path.child(field).key(name);
+            pod_values::validate_amount(name, amount, &path, causes);
             let is_standard = matches!(&**name, "cpu" | "memory" | "ephemeral-storage")
                 || name.starts_with("hugepages-");
             if !name.contains('/') && !is_standard {
@@ -264,23 +265,6 @@ fn validate_resources(resources: &Value, path: &Path, causes: &mut Vec<Cause>) {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    for (field, amounts) in [("limits", limits), ("requests", requests)] {
-        for (name, value) in amounts {
-            let path = path.child(field).key(name);
-            let Some(amount) = amount(value) else {
-                continue;
-            };
-            let below_zero = amount.strip_prefix('-').and_then(parse_quantity);
-            if below_zero.is_some_and(|less| less > 0) {
-                causes.push(path.invalid(&*amount, "must be greater than or equal to 0"));
-            }
-            // Billionths of a device.
-            let is_part = |quantity: i128| quantity % 1_000_000_000 != 0;
-            if name.contains('/') && parse_quantity(&amount).is_some_and(is_part) {
-                causes.push(path.invalid(&*amount, "must be an integer"));
-            }
-        }
-    }
     for (name, request) in requests {
         let is_device = name.contains('/') && !name.contains("kubernetes.io/")
             || name.starts_with("hugepages-");

@@ -176,16 +176,27 @@ pub(super) fn validate_pod(spec: &Value, path: &Path, causes: &mut Vec<Cause>) {
     }
 }
 
+/// What is wrong with an amount of a resource.
+pub(super) fn validate_amount(name: &str, amount: &Value, path: &Path, causes: &mut Vec<Cause>) {
+    Quantity.check(amount, path, causes);
+    let text = match amount {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let below_zero = text.strip_prefix('-').and_then(parse_quantity);
+    if below_zero.is_some_and(|less| less > 0) {
+        causes.push(path.invalid(&*text, "must be greater than or equal to 0"));
+    }
+    // Billionths of a device.
+    let is_part = |quantity: i128| quantity % 1_000_000_000 != 0;
+    if name.contains('/') && parse_quantity(&text).is_some_and(is_part) {
+        causes.push(path.invalid(text, "must be an integer"));
+    }
+}
+
 /// What is wrong with the values of a container.
 pub(super) fn validate_container(container: &Value, path: &Path, causes: &mut Vec<Cause>) {
     check(container, path, OF_A_CONTAINER, causes);
-    for kind in ["limits", "requests"] {
-        let amounts = container["resources"][kind].as_object();
-        for (name, amount) in amounts.into_iter().flatten() {
-            let path = path.child("resources").child(kind).key(name);
-            Quantity.check(amount, &path, causes);
-        }
-    }
     let image = text(container, "image");
     if image.trim() != image {
         let why = "must not have leading or trailing whitespace";
